@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every configuration key that IFC adds to detectron2's defaults."""
+
+from detectron2.config import CfgNode as CN
+
+
+def add_ifc_config(cfg: CN) -> None:
+    """Add IFC's keys, with their defaults, to `cfg` in place.
+
+    Keys of detectron2 that take more values with IFC: `INPUT.MIN_SIZE_TRAIN_SAMPLING` also "range_by_clip" and
+    "choice_by_clip" (one size a clip), `INPUT.RANDOM_FLIP` also "flip_by_clip" (one decision a clip),
+    `SOLVER.CLIP_GRADIENTS.CLIP_TYPE` also "full_model" (one norm over all parameters, clipped at CLIP_VALUE).
+    """
+    cfg.MODEL.IFC = CN()
+    cfg.MODEL.IFC.NUM_CLASSES = 80  # classes of the data set, "no object" not counted
+
+    # Network
+    cfg.MODEL.IFC.HIDDEN_DIM = 256  # width of the transformer and of the mask head
+    cfg.MODEL.IFC.NHEADS = 8  # attention heads
+    cfg.MODEL.IFC.DIM_FEEDFORWARD = 2048  # width of the feed-forward blocks
+    cfg.MODEL.IFC.DROPOUT = 0.1
+    cfg.MODEL.IFC.ENC_LAYERS = 3
+    cfg.MODEL.IFC.DEC_LAYERS = 3
+    cfg.MODEL.IFC.PRE_NORM = False  # layer norm before each block instead of after it
+    cfg.MODEL.IFC.NUM_MEMORY_BUS = 8  # memory tokens a frame
+    cfg.MODEL.IFC.NUM_OBJECT_QUERIES = 100  # queries a clip
+
+    # Training
+    cfg.MODEL.IFC.MASK_WEIGHT = 3.0  # weight of the focal mask loss
+    cfg.MODEL.IFC.DICE_WEIGHT = 3.0  # weight of the dice loss, and of dice in the matching
+    cfg.MODEL.IFC.NO_OBJECT_WEIGHT = 0.1  # weight of "no object" in the cross entropy
+    cfg.MODEL.IFC.DEEP_SUPERVISION = True  # losses on every decoder layer
+    cfg.MODEL.IFC.MASK_STRIDE = 4  # stride of the masks in the losses
+    cfg.MODEL.IFC.MATCH_STRIDE = 4  # stride of the masks in the matching
+
+    # Inference
+    cfg.MODEL.IFC.CLIP_STRIDE = 1  # frames between the starts of two windows
+    cfg.MODEL.IFC.MERGE_ON_CPU = False  # keep the tracker's state on the CPU
+    cfg.MODEL.IFC.MULTI_CLS_ON = True  # a track for every (instance, class) above APPLY_CLS_THRES; else the best class only
+    cfg.MODEL.IFC.APPLY_CLS_THRES = 0.01
+
+    # Clips
+    cfg.INPUT.SAMPLING_FRAME_NUM = 5  # frames of a training clip, and of an inference window
+    cfg.INPUT.SAMPLING_FRAME_RANGE = 20  # a clip's frames lie within ± this many frames of the reference frame
+    cfg.INPUT.SAMPLING_FRAME_SHUFFLE = False  # shuffle a clip's frames instead of keeping them in order
+    cfg.INPUT.AUGMENTATIONS = []  # any of "brightness", "contrast", "saturation", "rotation"
+
+    # Optimizer
+    cfg.SOLVER.OPTIMIZER = "ADAMW"  # "ADAMW" or "SGD"
+    cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # learning-rate factor of every parameter whose name has "backbone"
