@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The registered meta-architecture: wires network, training and inference together."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
+from detectron2.structures import ImageList, Instances
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+
+from .inference import VideoInference, infer_image
+from .modeling import ClipPrediction, IfcNetwork
+from .training import ClipCriterion, HungarianMatcher, prepare_targets
+
+
+@META_ARCH_REGISTRY.register()
+class Ifc(nn.Module):
+    """Video instance segmentation with Inter-frame Communication Transformers (arXiv 2106.03299).
+
+    State-dict names are those of the published checkpoints.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        network: IfcNetwork,
+        criterion: ClipCriterion,
+        inference: dict[str, Any],
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+        mask_stride: int,
+        match_stride: int,
+        deep_supervision: bool,
+    ):
+        """
+        Args:
+            network: see `IfcNetwork`.
+            criterion: see `ClipCriterion`.
+            inference: keyword arguments of `VideoInference`.
+            pixel_mean, pixel_std: one value a channel, in the channel order of the input.
+            mask_stride, match_stride: strides of the target masks in the losses and in the matching.
+            deep_supervision: whether the earlier decoder layers have losses too.
+        """
+        super().__init__()
+        self.detr = network  # the checkpoints' name
+        self.criterion = criterion
+        self.inference = inference
+        self.mask_stride = mask_stride
+        self.match_stride = match_stride
+        self.deep_supervision = deep_supervision
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        ifc = cfg.MODEL.IFC
+        network = IfcNetwork(
+            build_backbone(cfg),
+            num_classes=ifc.NUM_CLASSES,
+            num_queries=ifc.NUM_OBJECT_QUERIES,
+            dim=ifc.HIDDEN_DIM,
+            num_heads=ifc.NHEADS,
+            dim_feedforward=ifc.DIM_FEEDFORWARD,
+            dropout=ifc.DROPOUT,
+            pre_norm=ifc.PRE_NORM,
+            enc_layers=ifc.ENC_LAYERS,
+            dec_layers=ifc.DEC_LAYERS,
+            num_memory=ifc.NUM_MEMORY_BUS,
+        )
+        criterion = ClipCriterion(
+            ifc.NUM_CLASSES,
+            HungarianMatcher(dice_weight=ifc.DICE_WEIGHT),
+            mask_weight=ifc.MASK_WEIGHT,
+            dice_weight=ifc.DICE_WEIGHT,
+            no_object_weight=ifc.NO_OBJECT_WEIGHT,
+        )
+        return {
+            "network": network,
+            "criterion": criterion,
+            "inference": {
+                "window": cfg.INPUT.SAMPLING_FRAME_NUM,
+                "clip_stride": ifc.CLIP_STRIDE,
+                "merge_on_cpu": ifc.MERGE_ON_CPU,
+                "multi_cls_on": ifc.MULTI_CLS_ON,
+                "apply_cls_thres": ifc.APPLY_CLS_THRES,
+            },
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+            "mask_stride": ifc.MASK_STRIDE,
+            "match_stride": ifc.MATCH_STRIDE,
+            "deep_supervision": ifc.DEEP_SUPERVISION,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Any] | list[dict[str, Instances]]:
+        """Losses in training; in evaluation the result for one video, or for each of several images.
+
+        Args:
+            batched_inputs: samples of the data loader. "image" is a list of T uint8 (3, h, w) frames for a clip or video,
+                one such tensor for an image. "height" and "width" are the output size (default: the frame's own).
+                In training "instances" has the T frames' annotations, see `training.prepare_targets`.
+
+        Returns:
+            Training: name → weighted scalar loss.
+            Evaluation, a video: {"image_size": (height, width), "pred_scores": one float a track, "pred_labels": one
+            contiguous class a track, "pred_masks": for each track one compressed RLE (or None) a frame, at the output
+            size; tracks of one instance share theirs}.
+            Evaluation, images: [{"instances": Instances with pred_boxes, pred_masks (N, height, width) bool, scores,
+            pred_classes}].
+        """
+        if self.training:
+            return self._losses(batched_inputs)
+        if isinstance(batched_inputs[0]["image"], Tensor):
+            return self._infer_images(batched_inputs)
+        if len(batched_inputs) != 1:
+            raise ValueError(f"evaluation takes one video at a time, found {len(batched_inputs)}")
+        return self._infer_video(batched_inputs[0])
+
+    def forward_clips(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """The network's raw output for whole clips, in training and in evaluation mode.
+
+        Args:
+            batched_inputs: B clips of equally many frames T, as for `forward`; "instances" is not read.
+
+        Returns:
+            {"pred_logits": (B, Q, C + 1), whose last class is "no object", "pred_masks": (B, Q, T, ceil(H / 8),
+            ceil(W / 8)) logits}, H × W being the largest frame.
+        """
+        layers, _ = self._predict_layers(batched_inputs)
+        return {"pred_logits": layers[-1].pred_logits, "pred_masks": layers[-1].pred_masks}
+
+    def normalize(self, frames: Tensor) -> Tensor:
+        """uint8 (…, 3, h, w) on any device → float32 on the model's device, less PIXEL_MEAN, over PIXEL_STD."""
+        return (frames.to(self.device, non_blocking=True) - self.pixel_mean) / self.pixel_std
+
+    def _predict_layers(self, batched_inputs: list[dict[str, Any]]) -> tuple[list[ClipPrediction], ImageList]:
+        num_frames = {len(clip["image"]) for clip in batched_inputs}
+        if len(num_frames) > 1:
+            raise ValueError(f"the clips of a batch must have equally many frames, found {sorted(num_frames)}")
+        images = ImageList.from_tensors([self.normalize(frame) for clip in batched_inputs for frame in clip["image"]])
+        features = self.detr.encode_frames(images.tensor, images.image_sizes)
+        return self.detr.predict_layers(features, num_frames.pop()), images
+
+    def _losses(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
+        layers, images = self._predict_layers(batched_inputs)
+        if not self.deep_supervision:
+            layers = layers[-1:]
+        targets = prepare_targets(
+            [clip["instances"] for clip in batched_inputs],
+            tuple(images.tensor.shape[-2:]),
+            self.mask_stride,
+            self.match_stride,
+            self.device,
+        )
+        losses, metrics = self.criterion([(layer.pred_logits, layer.pred_masks) for layer in layers], targets)
+        values = torch.stack(list(metrics.values())).tolist()  # one transfer for all of them
+        get_event_storage().put_scalars(**dict(zip(metrics, values, strict=True)))
+        return losses
+
+    def _infer_video(self, video: dict[str, Any]) -> dict[str, Any]:
+        frames = video["image"]
+        height, width = (video.get(k, n) for k, n in zip(("height", "width"), frames[0].shape[-2:], strict=True))
+        engine = VideoInference(self.detr, **self.inference)
+        result = engine((self.normalize(frame) for frame in frames), (height, width))
+        return {
+            "image_size": result.image_size,
+            "pred_scores": result.scores,
+            "pred_labels": result.labels,
+            "pred_masks": result.masks,
+        }
+
+    @torch.no_grad()
+    def _infer_images(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Instances]]:
+        images = ImageList.from_tensors([self.normalize(image["image"]) for image in batched_inputs])
+        features = self.detr.encode_frames(images.tensor, images.image_sizes)
+        prediction = self.detr.predict_clips(features, num_frames=1)
+        padded_size = tuple(images.tensor.shape[-2:])
+        results = []
+        for image, size, logits, masks in zip(
+            batched_inputs, images.image_sizes, prediction.pred_logits, prediction.pred_masks, strict=True
+        ):
+            output_size = (image.get("height", size[0]), image.get("width", size[1]))
+            results.append({"instances": infer_image(logits, masks[:, 0], padded_size, size, output_size)})
+        return results

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network: frames in, class logits and mask logits out. Knows no config, no data set and no file."""
+
+from .backbone import MaskedBackbone
+from .mask_head import MaskHead
+from .network import ClipPrediction, FrameFeatures, IfcNetwork
+from .transformer import ClipDecoder, ClipEncoder, Transformer
+
+__all__ = [
+    "ClipDecoder",
+    "ClipEncoder",
+    "ClipPrediction",
+    "FrameFeatures",
+    "IfcNetwork",
+    "MaskHead",
+    "MaskedBackbone",
+    "Transformer",
+]

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backbone, transformer and mask head together: frames → class logits and mask logits.
+
+The computation is split where a video engine wants it split: `encode_frames` depends on one frame alone and is done once
+a frame; `predict_clips` depends on the clip and is done once a window.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from detectron2.modeling import Backbone
+from torch import Tensor, nn
+
+from .backbone import MaskedBackbone
+from .mask_head import MLP, MaskHead
+from .position_encoding import sine_position
+from .transformer import Transformer
+
+
+@dataclass(frozen=True)
+class FrameFeatures:
+    """What the network knows of N frames, each on its own. `features[a:b]` are those of some of the frames, as views.
+
+    Attributes:
+        tokens: (N, h·w + M, D): res5 cells and memory tokens after the encoder's first frame layer.
+        position: (N, h·w + M, D): their position encodings.
+        key_padding: (N, h·w + M) bool, True where a cell is padding; None if nothing is.
+        lateral4: (N, D, h₄, w₄): res4, projected for the mask head.
+        lateral3: (N, D, h₃, w₃): res3, projected for the mask head.
+        grid_size: (h, w) of the res5 grid.
+    """
+
+    tokens: Tensor
+    position: Tensor
+    key_padding: Tensor | None
+    lateral4: Tensor
+    lateral3: Tensor
+    grid_size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, frames: slice) -> "FrameFeatures":
+        return self._map(lambda x: x[frames])
+
+    @staticmethod
+    def cat(parts: Sequence["FrameFeatures"]) -> "FrameFeatures":
+        """The frames of `parts`, one after the other. All must come from frames of one padded size."""
+        if len(parts) == 1:
+            return parts[0]
+        if len({part.grid_size for part in parts}) > 1 or len({part.key_padding is None for part in parts}) > 1:
+            raise ValueError("features of frames of different sizes cannot be joined")
+        joined = {
+            f.name: None if getattr(parts[0], f.name) is None else torch.cat([getattr(p, f.name) for p in parts])
+            for f in fields(FrameFeatures)
+            if f.name != "grid_size"
+        }
+        return FrameFeatures(**joined, grid_size=parts[0].grid_size)
+
+    def _map(self, function) -> "FrameFeatures":
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return FrameFeatures(**{k: function(v) if isinstance(v, Tensor) else v for k, v in values.items()})
+
+
+@dataclass(frozen=True)
+class ClipPrediction:
+    """What the network says of B clips of T frames.
+
+    Attributes:
+        pred_logits: (B, Q, C + 1); the last class is "no object".
+        pred_masks: (B, Q, T, h₃, w₃) logits, at the stride of res3 (8).
+    """
+
+    pred_logits: Tensor
+    pred_masks: Tensor
+
+
+class IfcNetwork(nn.Module):
+    """The whole network.
+
+    Args:
+        backbone: a detectron2 backbone with features res3, res4, res5.
+        num_classes: C, "no object" not counted.
+        num_queries: Q.
+        dim: D.
+        transformer arguments: see `Transformer`.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        num_classes: int,
+        num_queries: int,
+        dim: int,
+        num_heads: int,
+        dim_feedforward: int,
+        dropout: float,
+        pre_norm: bool,
+        enc_layers: int,
+        dec_layers: int,
+        num_memory: int,
+    ):
+        super().__init__()
+        masked_backbone = MaskedBackbone(backbone)
+        shapes = masked_backbone.output_shape()
+        self.backbone = nn.ModuleList([masked_backbone])  # the checkpoints' name is backbone.0
+        self.input_proj = nn.Conv2d(shapes["res5"].channels, dim, 1)
+        self.transformer = Transformer(
+            dim=dim,
+            num_heads=num_heads,
+            dim_feedforward=dim_feedforward,
+            dropout=dropout,
+            pre_norm=pre_norm,
+            enc_layers=enc_layers,
+            dec_layers=dec_layers,
+            num_memory=num_memory,
+        )
+        self.query_embed = nn.Embedding(num_queries, dim)
+        self.class_embed = MLP(dim, num_classes + 1, 2)
+        self.mask_head = MaskHead(dim, shapes["res4"].channels, shapes["res3"].channels)
+
+    def encode_frames(self, images: Tensor, image_sizes: Sequence[tuple[int, int]] | None = None) -> FrameFeatures:
+        """
+        Args:
+            images: (N, 3, H, W), normalised and zero-padded.
+            image_sizes: (height, width) of each frame before padding; None if nothing is padded.
+        """
+        if image_sizes is None:
+            image_sizes = [tuple(images.shape[-2:])] * len(images)
+        features, padding = self.backbone[0](images, image_sizes)
+        cells = self.input_proj(features["res5"])  # (N, D, h, w)
+        grid_size = tuple(cells.shape[-2:])
+        # Without padding every frame has the same position encoding: computed once, expanded as a view.
+        valid = torch.ones((1, *grid_size), dtype=torch.bool, device=cells.device) if padding is None else ~padding
+        position = sine_position(valid, cells.shape[1]).to(cells.dtype).expand(len(cells), -1, -1, -1)
+        tokens, position, key_padding = self.transformer.encode_frames(cells, position, padding)
+        return FrameFeatures(
+            tokens=tokens,
+            position=position,
+            key_padding=key_padding,
+            lateral4=self.mask_head.adapter1(features["res4"]),
+            lateral3=self.mask_head.adapter2(features["res3"]),
+            grid_size=grid_size,
+        )
+
+    def predict_clips(self, features: FrameFeatures, num_frames: int) -> ClipPrediction:
+        """The last decoder layer's prediction for the B = len(features) / num_frames clips of consecutive frames."""
+        return self.predict_layers(features, num_frames)[-1]
+
+    def predict_layers(self, features: FrameFeatures, num_frames: int) -> list[ClipPrediction]:
+        """As `predict_clips`, one prediction a decoder layer in training mode, the last alone in evaluation mode."""
+        states, cells = self.transformer.forward_clips(
+            features.tokens, features.position, features.key_padding, self.query_embed.weight, num_frames
+        )
+        cells = cells.transpose(1, 2).unflatten(2, features.grid_size)  # (B·T, D, h, w)
+        pixels = self.mask_head.pixel_features(cells, features.lateral4, features.lateral3)
+        pixels = pixels.unflatten(0, (-1, num_frames))  # (B, T, D, h₃, w₃)
+        return [
+            ClipPrediction(
+                self.class_embed(state),
+                torch.einsum("bqd,btdhw->bqthw", self.mask_head.convert_to_weight(state), pixels),
+            )
+            for state in states
+        ]

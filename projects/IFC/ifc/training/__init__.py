@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one training step computes: targets, matching, losses."""
+
+from .criterion import ClipCriterion
+from .matcher import HungarianMatcher
+from .targets import ClipTarget, prepare_targets
+
+__all__ = ["ClipCriterion", "ClipTarget", "HungarianMatcher", "prepare_targets"]

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training losses of a batch of clips (IFC, section 3.4)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from detectron2.utils import comm
+from torch import Tensor, nn
+
+from .losses import dice_loss, sigmoid_focal_loss
+from .matcher import HungarianMatcher
+from .targets import ClipTarget
+
+
+class ClipCriterion(nn.Module):
+    """Matches queries to instances and sums up how far they are.
+
+    Args:
+        num_classes: C; "no object" is class C.
+        matcher: see `HungarianMatcher`.
+        mask_weight, dice_weight: weights of the focal and of the dice loss; the cross entropy has weight 1.
+        no_object_weight: weight of "no object" within the cross entropy.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        matcher: HungarianMatcher,
+        *,
+        mask_weight: float,
+        dice_weight: float,
+        no_object_weight: float,
+    ):
+        super().__init__()
+        self.num_classes = num_classes
+        self.matcher = matcher
+        self.mask_weight = mask_weight
+        self.dice_weight = dice_weight
+        empty_weight = torch.ones(num_classes + 1)
+        empty_weight[-1] = no_object_weight
+        self.register_buffer("empty_weight", empty_weight)  # a buffer because the checkpoints hold it
+
+    def forward(
+        self, layers: Sequence[tuple[Tensor, Tensor]], targets: list[ClipTarget]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """
+        Args:
+            layers: (pred_logits (B, Q, C + 1), pred_masks (B, Q, T, h, w)) of each decoder layer, the last layer last.
+            targets: B of them.
+
+        Returns:
+            losses: the weighted `loss_ce`, `loss_mask`, `loss_dice`; those of the earlier layers end in `_0`, `_1`, …
+            metrics: `class_error` (percent, of the last layer's matched queries) and `cardinality_error` (instances,
+                of every layer): for the log, without gradient.
+        """
+        num_instances = self._num_instances(targets, layers[-1][0].device)
+        losses: dict[str, Tensor] = {}
+        metrics: dict[str, Tensor] = {}
+        for i, (pred_logits, pred_masks) in enumerate(layers):
+            suffix = "" if i == len(layers) - 1 else f"_{i}"
+            matches = self.matcher(pred_logits, pred_masks, targets)
+            layer_losses = self._label_loss(pred_logits, targets, matches)
+            layer_losses |= self._mask_losses(pred_masks, targets, matches, num_instances)
+            losses |= {name + suffix: loss for name, loss in layer_losses.items()}
+            metrics["cardinality_error" + suffix] = _cardinality_error(pred_logits, targets)
+        metrics["class_error"] = _class_error(pred_logits, targets, matches)
+        return losses, metrics
+
+    def _num_instances(self, targets: list[ClipTarget], device: torch.device) -> Tensor:
+        """Instances a process, at least 1: scalar tensor, so that no device waits for the host."""
+        total = torch.tensor([sum(len(target.labels) for target in targets)], dtype=torch.float32, device=device)
+        if comm.get_world_size() > 1:
+            torch.distributed.all_reduce(total)
+        return (total / comm.get_world_size()).clamp(min=1)[0]
+
+    def _label_loss(self, pred_logits: Tensor, targets: list[ClipTarget], matches) -> dict[str, Tensor]:
+        classes = torch.full(pred_logits.shape[:2], self.num_classes, dtype=torch.int64, device=pred_logits.device)
+        for row, target, (queries, instances) in zip(classes, targets, matches, strict=True):
+            row[queries] = target.labels[instances]
+        # A weighted mean: Σ weight · loss / Σ weight.
+        return {"loss_ce": F.cross_entropy(pred_logits.float().transpose(1, 2), classes, self.empty_weight)}
+
+    def _mask_losses(
+        self, pred_masks: Tensor, targets: list[ClipTarget], matches, num_instances: Tensor
+    ) -> dict[str, Tensor]:
+        # Indexing keeps the graph where a clip has no instance: its masks then add exactly zero.
+        predicted = torch.cat([masks[queries] for masks, (queries, _) in zip(pred_masks, matches, strict=True)])
+        wanted = torch.cat([t.masks[instances] for t, (_, instances) in zip(targets, matches, strict=True)])
+        if len(predicted):
+            predicted = F.interpolate(predicted.float(), size=wanted.shape[-2:], mode="bilinear", align_corners=False)
+            predicted, wanted = predicted.flatten(1), wanted.flatten(1)  # (instances, T·h·w)
+            mask, dice = sigmoid_focal_loss(predicted, wanted), dice_loss(predicted, wanted)
+        else:
+            mask = dice = predicted.sum()
+        return {
+            "loss_mask": self.mask_weight * mask / num_instances,
+            "loss_dice": self.dice_weight * dice / num_instances,
+        }
+
+
+@torch.no_grad()
+def _cardinality_error(pred_logits: Tensor, targets: list[ClipTarget]) -> Tensor:
+    """Mean over the clips of |queries whose best class is an object - instances|."""
+    no_object = pred_logits.shape[-1] - 1
+    found = (pred_logits.argmax(-1) != no_object).sum(1)
+    wanted = torch.tensor([len(target.labels) for target in targets], device=pred_logits.device)
+    return (found - wanted).abs().float().mean()
+
+
+@torch.no_grad()
+def _class_error(pred_logits: Tensor, targets: list[ClipTarget], matches) -> Tensor:
+    """100 - accuracy in percent over the matched queries; 100 where there is none."""
+    hits = torch.cat(
+        [
+            logits[queries].argmax(-1) == target.labels[instances]
+            for logits, target, (queries, instances) in zip(pred_logits, targets, matches, strict=True)
+        ]
+    )
+    return 100 - 100 * hits.float().sum() / max(len(hits), 1)
