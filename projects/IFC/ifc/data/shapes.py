@@ -124,8 +124,8 @@ _OUTLINES: dict[str, tuple[np.ndarray, ...]] = {
     "square": (_polygon(4, [1.0]),),
     "triangle": (_polygon(3, [1.0]),),
     "star": (_polygon(10, [1.0, 0.42]),),
-    "cross": (_cross(0.92, 0.30),),
-    "ring": (_polygon(64, [0.85]), _polygon(64, [0.45])),
+    "cross": (_cross(0.92, 0.32),),
+    "ring": (_polygon(64, [0.85]), _polygon(64, [0.40])),
 }
 
 
@@ -213,7 +213,7 @@ def _sample_shape(
 ) -> _Shape:
     """Draw the look and the way of one instance over the frames ``times``."""
     height, width = image_size
-    swell = _Wave(1.0, rng.uniform(0, 0.25), rng.uniform(16, 60), rng.uniform(0, 2 * math.pi))
+    swell = _Wave(1.0, rng.uniform(0, 0.22), rng.uniform(16, 60), rng.uniform(0, 2 * math.pi))
     swing = _Wave(rng.uniform(0, 2 * math.pi), rng.uniform(0, 0.6), rng.uniform(12, 48), rng.uniform(0, 2 * math.pi))
     spin = rng.uniform(-0.12, 0.12)  # radians a frame
     largest = mean_radius * (1 + swell.amplitude)
@@ -241,7 +241,7 @@ def _sample_shapes(
     """Draw the instances of a video, the rearmost first. The foremost one never leaves: no video is empty."""
     number = int(rng.integers(num_instances[0], num_instances[1] + 1))
     # The more there are, the smaller each is; below five pixels an outline is no more than a blot.
-    scale = 0.5 * min(image_size) * max(0.4, 1 - 0.06 * (number - 1))
+    scale = 0.5 * min(image_size) * max(0.5, 1 - 0.05 * (number - 1))
     shapes: list[_Shape] = []
     for index in range(number):
         if shapes and rng.uniform(0, 1) < 0.4:
@@ -249,7 +249,7 @@ def _sample_shapes(
         else:
             class_id = int(rng.integers(len(CATEGORIES)))
         is_traveller = rng.uniform(0, 1) < 0.35 and index < number - 1
-        radius = max(2.5, scale * rng.uniform(0.30, 0.62))
+        radius = max(2.5, scale * rng.uniform(0.36, 0.64))
         shapes.append(_sample_shape(rng, class_id, is_traveller, radius, image_size, times))
     return shapes
 
@@ -290,7 +290,7 @@ def _sample_backdrop(rng: np.random.Generator, image_size: tuple[int, int], time
     for color, grid in zip(colors[1:], ((3, 4), (7, 10)), strict=True):
         mix = _smooth_noise(rng, grid, size)[..., None]
         plate = plate * (1 - mix) + color * mix
-    strength = rng.uniform(0, 40)
+    strength = rng.uniform(0, 30)
     plate = plate + strength * (_smooth_noise(rng, (24, 36), size) - 0.5)[..., None]
     waves = [
         _Wave(margin, margin * rng.uniform(0.1, 0.7), rng.uniform(30, 90), rng.uniform(0, 2 * math.pi))
