@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inference: a network's windows and images → tracks and instances."""
+
+from .image import image_instances
+from .results import FrameMasks, Rle, Track, VideoPrediction
+from .tracker import ClipInstances, ClipTracker
+from .video import VideoInference, VideoStream
+
+__all__ = [
+    "ClipInstances",
+    "ClipTracker",
+    "FrameMasks",
+    "Rle",
+    "Track",
+    "VideoInference",
+    "VideoPrediction",
+    "VideoStream",
+    "image_instances",
+]

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What inference on a video gives: masks as RLE, and tracks with a score and a label."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import torch
+import torch.nn.functional as F
+from pycocotools import mask as coco_mask
+from torch import Tensor
+
+from .tracker import FinishedInstances
+
+# Instances of a frame that are resized together: bounds the memory that a frame with many of them takes.
+_INSTANCES_AT_ONCE = 16
+
+
+class Rle(TypedDict):
+    """A mask as pycocotools' compressed run-length encoding."""
+
+    size: list[int]  # [height, width]
+    counts: str
+
+
+@dataclass(frozen=True)
+class FrameMasks:
+    """The final masks of one frame.
+
+    Attributes:
+        index: the frame's index in the video.
+        masks: instance id → mask at the output size. An instance whose mask is empty is left out.
+    """
+
+    index: int
+    masks: dict[int, Rle]
+
+
+@dataclass(frozen=True)
+class Track:
+    """An instance of the video under one class.
+
+    Attributes:
+        instance_id: the same for all tracks of one instance.
+        label: contiguous class index.
+        score: the class's probability.
+        masks: one RLE a frame, None where the mask is empty. Tracks of one instance share the list.
+    """
+
+    instance_id: int
+    label: int
+    score: float
+    masks: list[Rle | None]
+
+
+@dataclass(frozen=True)
+class VideoPrediction:
+    """All tracks of a video.
+
+    Attributes:
+        image_size: (height, width) of the masks.
+        tracks: ordered by instance id, then by label.
+    """
+
+    image_size: tuple[int, int]
+    tracks: list[Track]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The output of the meta-architecture for a video: `image_size`, `pred_scores`, `pred_labels`, `pred_masks`."""
+        return {
+            "image_size": self.image_size,
+            "pred_scores": [track.score for track in self.tracks],
+            "pred_labels": [track.label for track in self.tracks],
+            "pred_masks": [track.masks for track in self.tracks],
+        }
+
+
+def encode_masks(mask_logits: Tensor, output_size: tuple[int, int]) -> list[Rle | None]:
+    """Resize mask logits bilinearly, threshold them at 0 and encode them.
+
+    Args:
+        mask_logits: (n, h, w), float32.
+        output_size: (height, width) of the masks.
+
+    Returns:
+        n masks; None for an empty one.
+    """
+    rles: list[Rle | None] = []
+    for logits in mask_logits.split(_INSTANCES_AT_ONCE):
+        resized = F.interpolate(logits[None], size=output_size, mode="bilinear", align_corners=False)[0]
+        # RLE runs down the columns: transposed here, numpy's view below is the Fortran order that pycocotools wants.
+        masks = (resized > 0).to(torch.uint8).transpose(1, 2).contiguous().cpu().numpy()  # (n, width, height)
+        for rle, is_empty in zip(coco_mask.encode(masks.transpose(2, 1, 0)), ~masks.any((1, 2)), strict=True):
+            rles.append(None if is_empty else Rle(size=list(output_size), counts=rle["counts"].decode("ascii")))
+    return rles
+
+
+def build_prediction(
+    frames: Iterable[FrameMasks],
+    instances: Iterable[FinishedInstances],
+    output_size: tuple[int, int],
+    *,
+    multi_cls_on: bool,
+    apply_cls_thres: float,
+) -> VideoPrediction:
+    """Tracks from the masks of all frames and the class probabilities of all instances.
+
+    Args:
+        frames: every frame of the video, in order.
+        instances: every instance of the video, once.
+        output_size: (height, width) of the masks.
+        multi_cls_on: one track for every (instance, class) whose probability is above `apply_cls_thres`; otherwise one
+            track for every instance, with its most probable class, whatever its probability.
+        apply_cls_thres: see `multi_cls_on`.
+    """
+    frames = list(frames)
+    tracks = []
+    for batch in instances:
+        probs = batch.class_probs[:, :-1].cpu()  # without "no object"
+        if multi_cls_on:
+            rows, labels = torch.nonzero(probs > apply_cls_thres, as_tuple=True)
+        else:
+            rows, labels = torch.arange(len(probs)), probs.argmax(1)
+        instance_masks = {i: [frame.masks.get(i) for frame in frames] for i in batch.ids[rows.unique()].tolist()}
+        scores = probs[rows, labels]
+        for i, label, score in zip(batch.ids[rows].tolist(), labels.tolist(), scores.tolist(), strict=True):
+            tracks.append(Track(i, label, score, instance_masks[i]))
+    tracks.sort(key=lambda track: (track.instance_id, track.label))
+    return VideoPrediction(output_size, tracks)
