@@ -13,13 +13,14 @@ coordinates and exact integer coverage, so the annotation files have the same by
 """
 
 import colorsys
+import contextlib
 import json
 import math
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -565,10 +566,9 @@ def write_ytvis(
     try:
         staging.images.mkdir(parents=True)
         write = partial(_write_video, staging.images, seed, (height, width), length, instance_range)
-        records = _map_videos(write, num_videos, num_workers)
-        if show_progress:
-            records = tqdm(records, total=num_videos, desc=split, unit="video")
-        content = _ytvis_content(records, seed)
+        with contextlib.closing(_map_videos(write, num_videos, num_workers)) as records:
+            progress = tqdm(records, desc=split, total=num_videos, unit="video", disable=not show_progress)
+            content = _ytvis_content(progress, seed)
         staging.ytvis_json.write_text(json.dumps(content, separators=(",", ":")), encoding="ascii")
         # The annotation file goes first and comes last: where it is, the frames it names are there.
         paths.ytvis_json.unlink(missing_ok=True)
@@ -651,7 +651,7 @@ def _encode_track(track: np.ndarray) -> dict[str, list]:
     }
 
 
-def _ytvis_content(records: Iterator[dict[str, Any]], seed: int) -> dict[str, Any]:
+def _ytvis_content(records: Iterable[dict[str, Any]], seed: int) -> dict[str, Any]:
     """What an annotation file of YouTube-VIS's format holds, from what :func:`_write_video` returned."""
     videos, annotations = [], []
     for record in records:
