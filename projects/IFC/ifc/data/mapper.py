@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dataset dict -> the clip, video or image that the model takes. Only the frames that are used are decoded."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pycocotools.mask as mask_util
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.data import transforms as T
+from detectron2.data.detection_utils import read_image
+from detectron2.structures import BitMasks, Boxes, Instances
+
+from .augmentation import ClipAugmentation, build_augmentation, transform_masks
+from .ytvis import segmentation_fault
+
+IMAGE_FORMATS = ("RGB", "BGR")
+
+
+class YTVISDatasetMapper:
+    """Turns a video's dataset dict (see `load_ytvis_json`) into a training clip, or into the whole video.
+
+    Training: {"image": T × uint8 (3, h, w), "instances": T × `Instances`, "video_id", "file_names" (of the clip's
+    frames), "height", "width" (of the files), "length"}. An instance that is annotated on any of the T frames has the
+    same row on all of them: `gt_classes` (N,), `gt_ids` (N,), `gt_masks` (`BitMasks`), `gt_boxes` (the masks' bounds).
+    On frames without it, the row has class `num_classes`, id -1 and an empty mask. Frames may differ in size.
+
+    Testing: the same without "instances", "image" and "file_names" holding all frames.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        is_train: bool,
+        *,
+        augmentation: ClipAugmentation,
+        image_format: str,
+        num_classes: int,
+        num_frames: int,
+        frame_range: int,
+        shuffle: bool = False,
+    ) -> None:
+        """
+        Args:
+            is_train: sample a clip with its instances, or take the whole video without.
+            augmentation: for all frames of a clip or video.
+            image_format: "RGB" or "BGR", the order of the channels.
+            num_classes: C; also the class of an instance on frames that lack it.
+            num_frames: T, frames of a training clip.
+            frame_range: a clip's frames lie within ± this many frames of its reference frame.
+            shuffle: leave a clip's frames in random order instead of sorted.
+        """
+        _check_clip(image_format, num_frames)
+        if frame_range < 0:
+            raise ValueError(f"INPUT.SAMPLING_FRAME_RANGE: found {frame_range}, expected 0 or more frames")
+        self.is_train = is_train
+        self.augmentation = augmentation
+        self.image_format = image_format
+        self.num_classes = num_classes
+        self.num_frames = num_frames
+        self.frame_range = frame_range
+        self.shuffle = shuffle
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
+        return {
+            "is_train": is_train,
+            "augmentation": build_augmentation(cfg, is_train),
+            "image_format": cfg.INPUT.FORMAT,
+            "num_classes": cfg.MODEL.IFC.NUM_CLASSES,
+            "num_frames": cfg.INPUT.SAMPLING_FRAME_NUM,
+            "frame_range": cfg.INPUT.SAMPLING_FRAME_RANGE,
+            "shuffle": cfg.INPUT.SAMPLING_FRAME_SHUFFLE,
+        }
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        length = record["length"]
+        if self.is_train:
+            frames = sample_frames(length, self.num_frames, self.frame_range, self.shuffle)
+        else:
+            frames = list(range(length))
+        names, size = record["file_names"], (record["height"], record["width"])
+        images = {t: read_frame(names[t], self.image_format, size) for t in set(frames)}
+        augmentations = self.augmentation.for_clip()
+        clip = [_augment(augmentations, images[t]) for t in frames]
+        sample = {
+            "image": [_to_tensor(image) for image, _ in clip],
+            "video_id": record["video_id"],
+            "file_names": [names[t] for t in frames],
+            "height": size[0],
+            "width": size[1],
+            "length": length,
+        }
+        if self.is_train:
+            tracks = [
+                annotation
+                for annotation in record["annotations"]
+                if not annotation["iscrowd"] and any(annotation["segmentations"][t] for t in frames)
+            ]
+            classes = [track["category_id"] for track in tracks]
+            place = f"video {record['video_id']}"
+            masks = {t: decode_masks([track["segmentations"][t] for track in tracks], size, place) for t in set(frames)}
+            sample["instances"] = [
+                frame_instances(*masks[t], transforms, image.shape[:2], classes, self.num_classes)
+                for t, (image, transforms) in zip(frames, clip, strict=True)
+            ]
+        return sample
+
+
+class CocoClipDatasetMapper:
+    """Turns an image's dataset dict (detectron2's COCO form) into a pseudo-clip to train on, or into an image to test.
+
+    Training: the image, augmented T times independently. The keys are those of `YTVISDatasetMapper`, with "image_id"
+    and "file_name" in place of "video_id" and "length".
+
+    Testing: {"image": uint8 (3, h, w), "image_id", "file_name", "height", "width"}. A tensor, not a list, is an image.
+    """
+
+    @configurable
+    def __init__(
+        self, is_train: bool, *, augmentation: ClipAugmentation, image_format: str, num_classes: int, num_frames: int
+    ) -> None:
+        """The arguments are those of `YTVISDatasetMapper`."""
+        _check_clip(image_format, num_frames)
+        self.is_train = is_train
+        self.augmentation = augmentation
+        self.image_format = image_format
+        self.num_classes = num_classes
+        self.num_frames = num_frames
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
+        return {
+            "is_train": is_train,
+            "augmentation": build_augmentation(cfg, is_train),
+            "image_format": cfg.INPUT.FORMAT,
+            "num_classes": cfg.MODEL.IFC.NUM_CLASSES,
+            "num_frames": cfg.INPUT.SAMPLING_FRAME_NUM,
+        }
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        size = (record["height"], record["width"])
+        image = read_frame(record["file_name"], self.image_format, size)
+        augmentations = self.augmentation.for_clip()
+        sample = {key: record[key] for key in ("image_id", "file_name", "height", "width")}
+        if not self.is_train:
+            sample["image"] = _to_tensor(_augment(augmentations, image)[0])
+            return sample
+        annotations = [annotation for annotation in record["annotations"] if not annotation.get("iscrowd", 0)]
+        classes = [annotation["category_id"] for annotation in annotations]
+        segmentations = [annotation["segmentation"] for annotation in annotations]
+        rows, masks = decode_masks(segmentations, size, record["file_name"])
+        clip = [_augment(augmentations, image) for _ in range(self.num_frames)]
+        sample["image"] = [_to_tensor(frame) for frame, _ in clip]
+        sample["instances"] = [
+            frame_instances(rows, masks, transforms, frame.shape[:2], classes, self.num_classes)
+            for frame, transforms in clip
+        ]
+        sample["file_names"] = [record["file_name"]] * self.num_frames
+        return sample
+
+
+def _check_clip(image_format: str, num_frames: int) -> None:
+    if image_format not in IMAGE_FORMATS:
+        raise ValueError(f"INPUT.FORMAT: found {image_format!r}, expected one of {', '.join(map(repr, IMAGE_FORMATS))}")
+    if num_frames < 1:
+        raise ValueError(f"INPUT.SAMPLING_FRAME_NUM: found {num_frames}, expected at least 1 frame")
+
+
+def sample_frames(length: int, num_frames: int, frame_range: int, shuffle: bool = False) -> list[int]:
+    """Draw a training clip from a video of `length` frames, with numpy's global generator.
+
+    A reference frame is drawn uniformly, `num_frames` - 1 others within ± `frame_range` of it, with replacement and
+    without the reference frame itself. Where there is no other frame, the reference frame is repeated.
+
+    Returns:
+        The frames' indices, sorted or, with `shuffle`, in random order.
+    """
+    reference = int(np.random.randint(length))
+    first, last = max(0, reference - frame_range), min(length - 1, reference + frame_range)
+    if first == last:
+        return [reference] * num_frames
+    others = np.random.randint(first, last, size=num_frames - 1)
+    others += others >= reference  # skip the reference frame
+    frames = sorted([reference, *others.tolist()])
+    if shuffle:
+        np.random.shuffle(frames)
+    return frames
+
+
+def read_frame(file_name: str, image_format: str, size: tuple[int, int]) -> np.ndarray:
+    """Read one frame and check it.
+
+    Args:
+        file_name: an image file.
+        image_format: "RGB" or "BGR".
+        size: (height, width) that the data set's json says.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: the file is truncated, no image, or of another size.
+    """
+    height, width = size
+    expected = f"expected an image of {width}x{height} pixels (width x height)"
+    try:
+        image = read_image(file_name, image_format)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{file_name}: no such file, {expected}") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow raises for damaged files
+        raise ValueError(f"{file_name}: not readable as an image ({error}), {expected}") from error
+    if image.shape[:2] != (height, width):
+        raise ValueError(f"{file_name}: found an image of {image.shape[1]}x{image.shape[0]} pixels, {expected}")
+    return image
+
+
+def decode_masks(segmentations: Sequence[Any], size: tuple[int, int], place: str) -> tuple[list[int], np.ndarray]:
+    """Decode one frame's segmentations into a stack.
+
+    Args:
+        segmentations: an RLE, a list of polygons, or None (absent) an instance.
+        size: (height, width) of the frame.
+        place: named in errors.
+
+    Returns:
+        The rows that are present, in order, and their masks (rows, H, W) uint8, 0 or 1.
+    """
+    rows = [row for row, segmentation in enumerate(segmentations) if segmentation]
+    if not rows:
+        return rows, np.zeros((0, *size), dtype=np.uint8)
+    rles = [_to_rle(segmentations[row], size, place) for row in rows]
+    try:
+        masks = mask_util.decode(rles)  # (H, W, rows), rows slowest in memory
+    except ValueError as error:
+        raise ValueError(f"{place}: found an RLE that does not decode to {size}, (height, width): {error}") from error
+    return rows, masks.transpose(2, 0, 1)
+
+
+def _to_rle(segmentation: Any, size: tuple[int, int], place: str) -> dict[str, Any]:
+    """A segmentation in any of its forms as a compressed RLE."""
+    fault = segmentation_fault(segmentation, *size)
+    if fault is not None:
+        raise ValueError(f"{place}: {fault}")
+    if isinstance(segmentation, list):
+        return mask_util.merge(mask_util.frPyObjects(segmentation, *size))
+    if isinstance(segmentation["counts"], list):
+        return mask_util.frPyObjects(segmentation, *size)
+    return segmentation
+
+
+def frame_instances(
+    rows: Sequence[int],
+    masks: np.ndarray,
+    transforms: T.TransformList,
+    size: tuple[int, int],
+    classes: Sequence[int],
+    num_classes: int,
+) -> Instances:
+    """The instances of a clip on one of its frames, after augmentation.
+
+    Args:
+        rows: rows of the instances that the frame's annotations have.
+        masks: (len(rows), H, W) uint8, before the augmentation.
+        transforms: the frame's augmentation.
+        size: (h, w) after it.
+        classes: the class of every instance of the clip; their number is N.
+        num_classes: the class of an absent instance.
+
+    Returns:
+        `Instances` of size (h, w) with `gt_classes` (N,) int64, `gt_ids` (N,) int64, `gt_masks` (N, h, w) and
+        `gt_boxes` (N, 4). The id is the row's number. Instances that are not annotated, or whose mask is empty after
+        the augmentation, have class `num_classes`, id -1, an empty mask and a box of zeros.
+    """
+    bitmasks = torch.zeros((len(classes), *size), dtype=torch.bool)
+    if len(rows):
+        bitmasks[list(rows)] = torch.from_numpy(transform_masks(transforms, masks)).bool()
+    boxes, present = _bounds(bitmasks)
+    instances = Instances(size)
+    instances.gt_classes = torch.where(present, torch.tensor(classes, dtype=torch.int64), num_classes)
+    instances.gt_ids = torch.where(present, torch.arange(len(classes)), -1)
+    instances.gt_masks = BitMasks(bitmasks)
+    instances.gt_boxes = Boxes(boxes)
+    return instances
+
+
+def _bounds(masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Boxes (N, 4) of masks (N, h, w), x2 and y2 exclusive, and whether each has any pixel (N,)."""
+    bounds = []
+    for occupied in (masks.any(dim=1), masks.any(dim=2)):  # columns (N, w), then rows (N, h)
+        length = occupied.shape[1]
+        first = occupied.int().argmax(dim=1)
+        last = length - occupied.flip(1).int().argmax(dim=1)
+        bounds.append((first, last))
+    (x1, x2), (y1, y2) = bounds
+    present = masks.flatten(1).any(dim=1)
+    boxes = torch.stack([x1, y1, x2, y2], dim=1).float()
+    return boxes * present[:, None], present
+
+
+def _augment(augmentations: T.AugmentationList, image: np.ndarray) -> tuple[np.ndarray, T.TransformList]:
+    frame = T.AugInput(image)
+    transforms = augmentations(frame)
+    return frame.image, transforms
+
+
+def _to_tensor(image: np.ndarray) -> torch.Tensor:
+    """(H, W, 3) -> (3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
