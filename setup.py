@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packaging of IFC. The ranges are what is tested; requirements.lock pins one set of them."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="detectron2-ifc",
+    version="0.1.0",
+    description="Inter-frame Communication Transformers (IFC): video instance segmentation as a detectron2 plugin",
+    license="Apache-2.0",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+    packages=find_packages("projects/IFC", include=["ifc", "ifc.*"]),
+    package_dir={"ifc": "projects/IFC/ifc"},
+    python_requires=">=3.10,<3.13",
+    install_requires=[
+        "torch>=2.11,<2.15",
+        "torchvision>=0.26,<0.30",
+        # Not on PyPI under this name: tools/install_detectron2.py installs it.
+        "detectron2>=0.5",
+        "av>=14",
+        "fvcore>=0.1.5.post20221221",
+        "numpy>=1.26",
+        # detectron2's visualizer imports cv2. opencv-python's wheels need the system's libGL and X11, which servers
+        # and containers lack; the headless ones have the same functions but for windows.
+        "opencv-python-headless>=4.8",
+        "pillow>=10",
+        "pycocotools>=2.0.8",
+        "scipy>=1.11",
+        "tqdm>=4.66",
+    ],
+    extras_require={"dev": ["hypothesis>=6.100", "import-linter>=2.1", "pytest>=8", "ruff>=0.17,<0.18"]},
+)
