@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inference: a network's windows and images → tracks and instances."""
 
-from .image import image_instances
+from .image import infer_image
 from .results import FrameMasks, Rle, Track, VideoPrediction
 from .tracker import ClipInstances, ClipTracker
 from .video import VideoInference, VideoStream
@@ -15,5 +15,5 @@ __all__ = [
     "VideoInference",
     "VideoPrediction",
     "VideoStream",
-    "image_instances",
+    "infer_image",
 ]

@@ -25,7 +25,7 @@ def mask_bounds(masks: Tensor) -> Tensor:
     return torch.stack([x1, y1, x2, y2], 1).float() * masks.flatten(1).any(1, keepdim=True)
 
 
-def image_instances(
+def infer_image(
     pred_logits: Tensor,
     pred_masks: Tensor,
     padded_size: tuple[int, int],
@@ -43,7 +43,8 @@ def image_instances(
 
     Returns:
         Instances of size `output_size`, in the order of the queries, with `pred_boxes`, `pred_masks` (N, H, W) bool,
-        `scores` and `pred_classes`: the queries whose most probable class is not "no object" and whose box is not empty.
+        `scores` and `pred_classes`: the queries whose most probable class is not "no object" and whose box is not
+        empty.
     """
     probs = pred_logits.float().softmax(-1)
     valid = torch.nonzero(probs.argmax(-1) != probs.shape[-1] - 1)[:, 0]
@@ -67,4 +68,4 @@ def image_instances(
 
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """(N, h, w) → (N, *size), bilinearly."""
-    return F.interpolate(x[None], size=size, mode="bilinear", align_corners=False)[0]
+    return F.interpolate(x[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]

@@ -3,8 +3,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pycocotools import mask as coco_mask
@@ -65,14 +66,20 @@ class VideoPrediction:
     image_size: tuple[int, int]
     tracks: list[Track]
 
-    def as_dict(self) -> dict[str, Any]:
-        """The output of the meta-architecture for a video: `image_size`, `pred_scores`, `pred_labels`, `pred_masks`."""
-        return {
-            "image_size": self.image_size,
-            "pred_scores": [track.score for track in self.tracks],
-            "pred_labels": [track.label for track in self.tracks],
-            "pred_masks": [track.masks for track in self.tracks],
-        }
+    @property
+    def scores(self) -> list[float]:
+        """One a track."""
+        return [track.score for track in self.tracks]
+
+    @property
+    def labels(self) -> list[int]:
+        """One a track."""
+        return [track.label for track in self.tracks]
+
+    @property
+    def masks(self) -> list[list[Rle | None]]:
+        """One list a track, with one entry a frame."""
+        return [track.masks for track in self.tracks]
 
 
 def encode_masks(mask_logits: Tensor, output_size: tuple[int, int]) -> list[Rle | None]:
@@ -87,7 +94,7 @@ def encode_masks(mask_logits: Tensor, output_size: tuple[int, int]) -> list[Rle 
     """
     rles: list[Rle | None] = []
     for logits in mask_logits.split(_INSTANCES_AT_ONCE):
-        resized = F.interpolate(logits[None], size=output_size, mode="bilinear", align_corners=False)[0]
+        resized = F.interpolate(logits[:, None], size=output_size, mode="bilinear", align_corners=False)[:, 0]
         # RLE runs down the columns: transposed here, numpy's view below is the Fortran order that pycocotools wants.
         masks = (resized > 0).to(torch.uint8).transpose(1, 2).contiguous().cpu().numpy()  # (n, width, height)
         for rle, is_empty in zip(coco_mask.encode(masks.transpose(2, 1, 0)), ~masks.any((1, 2)), strict=True):
@@ -116,14 +123,15 @@ def build_prediction(
     frames = list(frames)
     tracks = []
     for batch in instances:
-        probs = batch.class_probs[:, :-1].cpu()  # without "no object"
+        probs = batch.class_probs[:, :-1].cpu().numpy()  # without "no object"
         if multi_cls_on:
-            rows, labels = torch.nonzero(probs > apply_cls_thres, as_tuple=True)
+            rows, labels = np.nonzero(probs > apply_cls_thres)
         else:
-            rows, labels = torch.arange(len(probs)), probs.argmax(1)
-        instance_masks = {i: [frame.masks.get(i) for frame in frames] for i in batch.ids[rows.unique()].tolist()}
-        scores = probs[rows, labels]
-        for i, label, score in zip(batch.ids[rows].tolist(), labels.tolist(), scores.tolist(), strict=True):
+            rows, labels = np.arange(len(probs)), probs.argmax(1)
+        instance_masks = {i: [frame.masks.get(i) for frame in frames] for i in batch.ids[np.unique(rows)].tolist()}
+        for i, label, score in zip(
+            batch.ids[rows].tolist(), labels.tolist(), probs[rows, labels].tolist(), strict=True
+        ):
             tracks.append(Track(i, label, score, instance_masks[i]))
     tracks.sort(key=lambda track: (track.instance_id, track.label))
     return VideoPrediction(output_size, tracks)

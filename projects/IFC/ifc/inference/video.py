@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inference on a video: frames → features once a frame → overlapping windows → tracker → tracks with RLE masks.
 
-The engine is a stream: a window runs when its last frame arrives, and a frame's masks are encoded and handed out once no
-later window can hold it. Everything it keeps is bounded by the window, whatever the length of the video.
+The engine is a stream: a window runs when its last frame arrives, and a frame's masks are encoded and handed out once
+no later window can hold it. Everything it keeps is bounded by the window, whatever the length of the video.
 """
 
 from collections import deque
@@ -61,8 +61,8 @@ class VideoInference:
             raise ValueError(f"window (INPUT.SAMPLING_FRAME_NUM): found {window}, expected at least 1 frame")
         if not 1 <= clip_stride <= window:
             raise ValueError(
-                f"clip_stride (MODEL.IFC.CLIP_STRIDE): found {clip_stride}, expected 1 to {window}, the window's length "
-                "(a longer stride leaves frames that no window sees)"
+                f"clip_stride (MODEL.IFC.CLIP_STRIDE): found {clip_stride}, expected 1 to the window's {window} "
+                "frames (a longer stride leaves frames that no window sees)"
             )
         if frames_per_batch < 1:
             raise ValueError(f"frames_per_batch: found {frames_per_batch}, expected at least 1 frame")
