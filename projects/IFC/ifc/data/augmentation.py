@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
@@ -172,4 +173,9 @@ def _resize_nearest(indices: np.ndarray, size: int) -> np.ndarray:
 
 
 def _pick(masks: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-    return masks[:, rows[:, np.newaxis], cols]
+    """`masks[:, rows][:, :, cols]`, faster: decoded masks lie column by column in memory, so columns come first."""
+    picked = np.empty((len(masks), len(rows), len(cols)), dtype=masks.dtype)
+    for row, mask in enumerate(masks):
+        columns = mask.T.take(cols, axis=0)  # (w, H)
+        picked[row] = cv2.transpose(columns).take(rows, axis=0)
+    return picked

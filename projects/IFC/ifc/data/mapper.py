@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import pycocotools.mask as mask_util
 import torch
@@ -274,30 +275,19 @@ def frame_instances(
         `gt_boxes` (N, 4). The id is the row's number. Instances that are not annotated, or whose mask is empty after
         the augmentation, have class `num_classes`, id -1, an empty mask and a box of zeros.
     """
-    bitmasks = torch.zeros((len(classes), *size), dtype=torch.bool)
-    if len(rows):
-        bitmasks[list(rows)] = torch.from_numpy(transform_masks(transforms, masks)).bool()
-    boxes, present = _bounds(bitmasks)
+    stack = np.zeros((len(classes), *size), dtype=np.uint8)
+    boxes = np.zeros((len(classes), 4), dtype=np.float32)
+    for row, mask in zip(rows, transform_masks(transforms, masks), strict=True):
+        stack[row] = mask
+        x, y, box_width, box_height = cv2.boundingRect(mask)  # all 0 for an empty mask
+        boxes[row] = (x, y, x + box_width, y + box_height)
+    present = boxes[:, 2] > 0
     instances = Instances(size)
-    instances.gt_classes = torch.where(present, torch.tensor(classes, dtype=torch.int64), num_classes)
-    instances.gt_ids = torch.where(present, torch.arange(len(classes)), -1)
-    instances.gt_masks = BitMasks(bitmasks)
-    instances.gt_boxes = Boxes(boxes)
+    instances.gt_classes = torch.from_numpy(np.where(present, np.asarray(classes, dtype=np.int64), num_classes))
+    instances.gt_ids = torch.from_numpy(np.where(present, np.arange(len(classes)), -1))
+    instances.gt_masks = BitMasks(torch.from_numpy(stack.view(np.bool_)))
+    instances.gt_boxes = Boxes(torch.from_numpy(boxes))
     return instances
-
-
-def _bounds(masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Boxes (N, 4) of masks (N, h, w), x2 and y2 exclusive, and whether each has any pixel (N,)."""
-    bounds = []
-    for occupied in (masks.any(dim=1), masks.any(dim=2)):  # columns (N, w), then rows (N, h)
-        length = occupied.shape[1]
-        first = occupied.int().argmax(dim=1)
-        last = length - occupied.flip(1).int().argmax(dim=1)
-        bounds.append((first, last))
-    (x1, x2), (y1, y2) = bounds
-    present = masks.flatten(1).any(dim=1)
-    boxes = torch.stack([x1, y1, x2, y2], dim=1).float()
-    return boxes * present[:, None], present
 
 
 def _augment(augmentations: T.AugmentationList, image: np.ndarray) -> tuple[np.ndarray, T.TransformList]:
