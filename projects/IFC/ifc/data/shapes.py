@@ -5,8 +5,9 @@ Each video shows a few instances of six outlines. They translate, rotate, change
 frame and come back, and often several of them share a class. Texture and colours say nothing about the class.
 
 A video is a function of (seed, video index, size, length, number of instances) alone: video 7 of a seed is the same
-whether ten or a thousand videos are made, in one process or in several. Masks come from polygons in fixed-point
-coordinates and exact integer coverage, so the annotation files have the same bytes on every machine.
+whether ten or a thousand videos are made, in one process or in several. Masks come from polygons that are filled in
+whole numbers, so the annotation files have the same bytes on every machine and with every version of OpenCV and NumPy;
+in the frames, these may differ in the rounding of a grey level.
 
 :func:`render_video` makes one video in memory, :func:`write_ytvis` a split on disk in YouTube-VIS's format, and
 :func:`write_coco` describes frames of such a split in COCO's format.
@@ -42,9 +43,9 @@ real data sets do, so that whoever confuses them with class ids finds out."""
 MIN_IMAGE_SIDE = 16
 """Shortest side of a frame, in pixels."""
 
-_SUBPIXELS = 4  # coverage is measured on a grid of 4 x 4 points a pixel
-_FULL_COVERAGE = 240  # a multiple of 16: the mean over a pixel's 16 points is then exact, on any machine
-_FIXED_POINT_BITS = 4
+_UNITS = 256  # a pixel's side in fixed-point coordinates
+_SCANLINES = 4  # lines a pixel along which coverage is measured
+_FULL_COVERAGE = _SCANLINES * _UNITS
 _JPEG_QUALITY = 90
 _TEXTURES = ("stripes", "checks", "dots", "gradient", "noise")
 
@@ -126,7 +127,7 @@ _OUTLINES: dict[str, tuple[np.ndarray, ...]] = {
     "triangle": (_polygon(3, [1.0]),),
     "star": (_polygon(10, [1.0, 0.42]),),
     "cross": (_cross(0.92, 0.32),),
-    "ring": (_polygon(64, [0.85]), _polygon(64, [0.40])),
+    "ring": (_polygon(64, [0.85]), _polygon(64, [0.40])[::-1]),
 }
 
 
@@ -309,7 +310,7 @@ def _coverage(shape: _Shape, time: int, image_size: tuple[int, int]) -> tuple[np
     """How much of each pixel a shape covers on one frame.
 
     Returns:
-        The coverage (h, w), uint8 from 0 to ``_FULL_COVERAGE``, of the part of the frame around the shape, and the
+        The coverage (h, w), from 0 to ``_FULL_COVERAGE``, of the part of the frame around the shape, and the
         (x, y) of that part's upper left pixel. None if the shape is outside the frame.
     """
     cosine, sine = math.cos(shape.angles[time]), math.sin(shape.angles[time])
@@ -320,13 +321,41 @@ def _coverage(shape: _Shape, time: int, image_size: tuple[int, int]) -> tuple[np
     width, height = (int(extent) for extent in high - low)
     if width <= 0 or height <= 0:
         return None
-    # Pixel i covers [i, i + 1); OpenCV's point i is the middle of that, hence the half.
-    points = [((contour - low) * _SUBPIXELS - 0.5) * 2**_FIXED_POINT_BITS for contour in contours]
-    points = [np.rint(contour).astype(np.int32) for contour in points]
-    canvas = np.zeros((height * _SUBPIXELS, width * _SUBPIXELS), dtype=np.uint8)
-    cv2.fillPoly(canvas, points, _FULL_COVERAGE, lineType=cv2.LINE_8, shift=_FIXED_POINT_BITS)
-    coverage = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
+    coverage = _fill([contour - low for contour in contours], (height, width))
     return coverage, (int(low[0]), int(low[1]))
+
+
+def _fill(contours: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    """Area of each pixel that polygons cover, along ``_SCANLINES`` lines a pixel and in whole numbers throughout.
+
+    Where an edge crosses a line, everything to its right is gained or lost, depending on the edge's direction. The
+    gains and losses of all edges are gathered at the crossings' pixels and added up from left to right.
+
+    Args:
+        contours: polygons (V, 2) of (x, y) in pixels, pixel i being the interval [i, i + 1]. Holes turn the other way.
+        size: (h, w).
+
+    Returns:
+        (h, w) int64, from 0 to ``_FULL_COVERAGE``.
+    """
+    height, width = size
+    vertices = [np.rint(contour * _UNITS).astype(np.int64) for contour in contours]
+    starts = np.concatenate(vertices)
+    ends = np.concatenate([np.roll(contour, -1, axis=0) for contour in vertices])
+    spacing = _UNITS // _SCANLINES
+    lines = np.arange(height * _SCANLINES)[:, None] * spacing + spacing // 2
+    is_below_start, is_below_end = lines >= starts[:, 1], lines >= ends[:, 1]
+    line, edge = np.nonzero(is_below_start != is_below_end)
+    (x, y), (dx, dy) = starts[edge].T, (ends - starts)[edge].T
+    crossings = np.clip(x + (lines[line, 0] - y) * dx // dy, 0, width * _UNITS)
+    gains = np.sign(dy)
+
+    column, fraction = np.divmod(crossings, _UNITS)
+    position = line // _SCANLINES * (width + 2) + column
+    steps = np.zeros(height * (width + 2), dtype=np.int64)
+    np.add.at(steps, position, gains * (_UNITS - fraction))
+    np.add.at(steps, position + 1, gains * fraction)
+    return np.abs(steps.reshape(height, width + 2).cumsum(axis=1)[:, :width])
 
 
 def _texture_in_frame(shape: _Shape, time: int, corner: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
@@ -365,7 +394,7 @@ def _draw_shapes(frame: np.ndarray, shapes: Sequence[_Shape], time: int) -> np.n
         alpha = coverage.astype(np.float32)[..., None] / _FULL_COVERAGE
         behind = frame[part].astype(np.float32)
         frame[part] = np.rint(behind + alpha * (texture - behind)).astype(np.uint8)
-        owners[part][2 * coverage.astype(np.int16) >= _FULL_COVERAGE] = index
+        owners[part][2 * coverage >= _FULL_COVERAGE] = index
     return owners
 
 
