@@ -38,7 +38,8 @@ def test_split_is_that_of_the_library(make_shapes, tmp_path, capsys):
 
 def test_video_shows_the_first_video_of_the_seed(make_shapes, tmp_path):
     path = tmp_path / "new" / "shapes.mp4"
-    make_shapes(["--video", str(path), *["--length", "4", "--size", "48", "64", "--seed", "9", "--frame-rate", "5"]])
+    options = "--length 4 --size 48 64 --seed 9 --frame-rate 5"
+    make_shapes(["--video", str(path), *options.split()])
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt, stream.average_rate) == ("h264", "yuv420p", 5)
@@ -72,15 +73,12 @@ def test_bad_options_end_with_one_clear_error(make_shapes, tmp_path, monkeypatch
 
 
 def test_an_existing_split_is_replaced_only_on_request(make_shapes, tmp_path, capsys):
-    options = [
-        "--output",
-        str(tmp_path),
-        *["--split", "val", "--videos", "1", "--length", "1", "--size", "16", "16", "--seed"],
-    ]
-    make_shapes([*options, "1"])
+    options = "--split val --videos 1 --length 1 --size 16 16"
+    with_seed = ["--output", str(tmp_path), *options.split(), "--seed"]
+    make_shapes([*with_seed, "1"])
     with pytest.raises(SystemExit):
-        make_shapes([*options, "2"])
+        make_shapes([*with_seed, "2"])
     assert "exists already" in capsys.readouterr().err
     assert json.loads((tmp_path / "val.json").read_text())["info"]["seed"] == 1
-    make_shapes([*options, "2", "--overwrite"])
+    make_shapes([*with_seed, "2", "--overwrite"])
     assert json.loads((tmp_path / "val.json").read_text())["info"]["seed"] == 2
