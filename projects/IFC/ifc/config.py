@@ -24,6 +24,7 @@ def add_ifc_config(cfg: CN) -> None:
     cfg.MODEL.IFC.PRE_NORM = False  # layer norm before each block instead of after it
     cfg.MODEL.IFC.NUM_MEMORY_BUS = 8  # memory tokens a frame
     cfg.MODEL.IFC.NUM_OBJECT_QUERIES = 100  # queries a clip
+    cfg.MODEL.IFC.CHANNELS_LAST = False  # convolutions in NHWC memory: the same numbers to rounding, faster on CPUs
 
     # Training
     cfg.MODEL.IFC.MASK_WEIGHT = 3.0  # weight of the focal mask loss

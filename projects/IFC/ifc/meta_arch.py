@@ -70,6 +70,7 @@ class Ifc(nn.Module):
             enc_layers=ifc.ENC_LAYERS,
             dec_layers=ifc.DEC_LAYERS,
             num_memory=ifc.NUM_MEMORY_BUS,
+            channels_last=ifc.CHANNELS_LAST,
         )
         criterion = ClipCriterion(
             ifc.NUM_CLASSES,

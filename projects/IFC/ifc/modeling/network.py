@@ -84,6 +84,7 @@ class IfcNetwork(nn.Module):
         num_classes: C, "no object" not counted.
         num_queries: Q.
         dim: D.
+        channels_last: keep the convolutions' weights and inputs in NHWC memory.
         transformer arguments: see `Transformer`.
     """
 
@@ -101,6 +102,7 @@ class IfcNetwork(nn.Module):
         enc_layers: int,
         dec_layers: int,
         num_memory: int,
+        channels_last: bool = False,
     ):
         super().__init__()
         masked_backbone = MaskedBackbone(backbone)
@@ -120,6 +122,8 @@ class IfcNetwork(nn.Module):
         self.query_embed = nn.Embedding(num_queries, dim)
         self.class_embed = MLP(dim, num_classes + 1, 2)
         self.mask_head = MaskHead(dim, shapes["res4"].channels, shapes["res3"].channels)
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.to(memory_format=self.memory_format)
 
     def encode_frames(self, images: Tensor, image_sizes: Sequence[tuple[int, int]] | None = None) -> FrameFeatures:
         """
@@ -129,7 +133,7 @@ class IfcNetwork(nn.Module):
         """
         if image_sizes is None:
             image_sizes = [tuple(images.shape[-2:])] * len(images)
-        features, padding = self.backbone[0](images, image_sizes)
+        features, padding = self.backbone[0](images.contiguous(memory_format=self.memory_format), image_sizes)
         cells = self.input_proj(features["res5"])  # (N, D, h, w)
         grid_size = tuple(cells.shape[-2:])
         # Without padding every frame has the same position encoding: computed once, expanded as a view.
@@ -154,6 +158,7 @@ class IfcNetwork(nn.Module):
         states, cells = self.transformer.forward_clips(
             features.tokens, features.position, features.key_padding, self.query_embed.weight, num_frames
         )
+        # Tokens are channels-last as they are: only the other format copies.
         cells = cells.transpose(1, 2).unflatten(2, features.grid_size)  # (B·T, D, h, w)
         pixels = self.mask_head.pixel_features(cells, features.lateral4, features.lateral3)
         pixels = pixels.unflatten(0, (-1, num_frames))  # (B, T, D, h₃, w₃)

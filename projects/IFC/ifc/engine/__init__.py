@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop around it all: optimizer, checkpoints, processes, trainer."""
+
+from .checkpoint import IfcCheckpointer
+from .launch import launch
+from .optimizer import build_optimizer
+from .setup import check_config, check_test_datasets, setup_config
+from .trainer import Trainer
+
+__all__ = ["IfcCheckpointer", "Trainer", "build_optimizer", "check_config", "check_test_datasets", "launch", "setup_config"]
