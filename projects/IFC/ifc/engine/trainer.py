@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..data import build_test_loader, build_train_loader
-from ..evaluation import YTVISEvaluator
+from ..evaluation.evaluator import YTVISEvaluator
 from .checkpoint import IfcCheckpointer
 from .optimizer import build_optimizer
 from .setup import check_test_datasets
