@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The video engine around a network whose predictions the test chooses."""
+
+import weakref
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from inference.dense_tracker import Window, random_windows, track, window_starts
+from pycocotools import mask as coco_mask
+
+from ifc.inference import VideoInference, VideoPrediction
+from ifc.modeling.network import ClipPrediction, FrameFeatures
+
+FRAME_SHAPE = (3, 2, 2)
+OUTPUT_SIZE = (13, 17)
+
+
+class FakeNetwork:
+    """Predicts the given windows, and what else the queries say is "no object".
+
+    A frame's features are its pixel value, which the tests make its index.
+    """
+
+    def __init__(self, windows: list[Window] = ()):
+        self.windows = {window.first_frame: window for window in windows}
+        self.batches: list[list[int]] = []
+        self.clips: list[list[int]] = []
+        self.most_frames_alive = 0
+        self._features: list[weakref.ref] = []
+
+    def encode_frames(self, images: torch.Tensor) -> FrameFeatures:
+        value = images[:, 0, 0, 0]
+        self.batches.append(value.int().tolist())
+        x = value[:, None, None].clone()
+        self._features.append(weakref.ref(x))
+        alive = [ref() for ref in self._features]
+        self.most_frames_alive = max(self.most_frames_alive, sum(len(y) for y in alive if y is not None))
+        return FrameFeatures(x, x, None, x[..., None], x[..., None], (1, 1))
+
+    def predict_clips(self, features: FrameFeatures, num_frames: int) -> ClipPrediction:
+        clip = features.tokens[:, 0, 0].int().tolist()
+        assert len(clip) == num_frames
+        self.clips.append(clip)
+        window = self.windows.get(clip[0])
+        if window is None:
+            return ClipPrediction(torch.tensor([[[0.0, 0.0, 0.0, 1.0]]]), torch.ones(1, 1, num_frames, 4, 5))
+        # Between the window's instances lie queries that say "no object".
+        count = len(window.class_probs)
+        logits = torch.zeros(1, 2 * count + 1, 4)
+        logits[..., -1] = 1
+        masks = torch.full((1, 2 * count + 1, num_frames, 4, 5), 9.0)
+        logits[0, 1::2] = torch.from_numpy(np.log(window.class_probs))
+        masks[0, 1::2] = torch.from_numpy(window.mask_logits)
+        return ClipPrediction(logits, masks)
+
+
+def frames_of(num_frames: int):
+    return (torch.full(FRAME_SHAPE, float(i)) for i in range(num_frames))
+
+
+def valid_windows(seed: int, num_frames: int, window: int, stride: int) -> list[Window]:
+    """Random windows, of whose instances none is most probably "no object"."""
+    windows = random_windows(np.random.default_rng(seed), num_frames, window, stride)
+    valid = [item.class_probs.argmax(1) != item.class_probs.shape[1] - 1 for item in windows]
+    return [
+        Window(item.first_frame, item.class_probs[rows], item.mask_logits[rows])
+        for item, rows in zip(windows, valid, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "window", "stride", "starts"),
+    [
+        (9, 5, 1, [0, 1, 2, 3, 4]),
+        (12, 5, 3, [0, 3, 6, 7]),
+        (11, 5, 3, [0, 3, 6]),
+        (10, 5, 5, [0, 5]),
+        (11, 5, 5, [0, 5, 6]),
+        (5, 5, 2, [0]),
+        (3, 5, 1, [0]),
+        (1, 5, 1, [0]),
+        (3, 1, 1, [0, 1, 2]),
+    ],
+)
+@pytest.mark.parametrize("frames_per_batch", [1, 4, 100])
+def test_windows(num_frames, window, stride, starts, frames_per_batch):
+    network = FakeNetwork()
+    engine = VideoInference(network, window=window, clip_stride=stride, frames_per_batch=frames_per_batch)
+    engine(frames_of(num_frames), OUTPUT_SIZE)
+    assert network.clips == [list(range(start, min(start + window, num_frames))) for start in starts]
+    assert sum(network.batches, []) == list(range(num_frames))  # the backbone sees each frame once
+    assert max(len(batch) for batch in network.batches) == min(frames_per_batch, num_frames)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("num_frames", "window", "stride"), [(1, 3, 1), (2, 5, 2), (14, 4, 1), (15, 5, 3), (13, 4, 4)])
+@pytest.mark.parametrize("multi_cls_on", [True, False])
+def test_equals_the_definition(num_frames, window, stride, seed, multi_cls_on):
+    windows = valid_windows(seed, num_frames, window, stride)
+    options = {"window": window, "clip_stride": stride, "multi_cls_on": multi_cls_on, "apply_cls_thres": 0.2}
+    prediction = VideoInference(FakeNetwork(windows), **options, frames_per_batch=3)(frames_of(num_frames), OUTPUT_SIZE)
+
+    _, class_probs, mask_logits = track(windows, num_frames)
+    class_probs = class_probs[:, :-1]
+    if multi_cls_on:
+        instances, labels = np.nonzero(class_probs > 0.2)
+    else:
+        instances, labels = np.arange(len(class_probs)), class_probs.argmax(1)
+    assert prediction.image_size == OUTPUT_SIZE
+    assert [t.instance_id for t in prediction.tracks] == instances.tolist()
+    assert prediction.labels == labels.tolist()
+    np.testing.assert_allclose(prediction.scores, class_probs[instances, labels], atol=1e-5)
+    for item in prediction.tracks:
+        assert len(item.masks) == num_frames
+        for rle, logits in zip(item.masks, mask_logits[item.instance_id], strict=True):
+            resized = F.interpolate(
+                torch.from_numpy(logits)[None, None], size=OUTPUT_SIZE, mode="bilinear", align_corners=False
+            )
+            mask = (resized[0, 0] > 0).numpy()  # NaN, a frame on which no window holds the instance, is not
+            np.testing.assert_array_equal(np.zeros_like(mask) if rle is None else coco_mask.decode(rle) == 1, mask)
+            assert rle is None or mask.any()
+
+
+def test_cpu_merging_and_batches_do_not_change_the_result():
+    windows = valid_windows(3, 20, 5, 2)
+    results: list[VideoPrediction] = [
+        VideoInference(FakeNetwork(windows), window=5, clip_stride=2, **options)(frames_of(20), OUTPUT_SIZE)
+        for options in ({}, {"merge_on_cpu": True}, {"frames_per_batch": 1}, {"frames_per_batch": 20})
+    ]
+    assert results[0].tracks
+    assert all(result == results[0] for result in results)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(1, 1), (4, 1), (5, 3), (4, 4), (6, 5)])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_frames_are_handed_out_once_no_later_window_can_hold_them(window, stride, batch):
+    stream = VideoInference(FakeNetwork(), window=window, clip_stride=stride).stream(OUTPUT_SIZE)
+    num_frames, frames = 24, list(frames_of(24))
+    handed_out = []
+    for pushed in range(batch, num_frames + 1, batch):
+        handed_out += [frame.index for frame in stream.push(frames[pushed - batch : pushed]).frames]
+        started = [s for s in range(0, pushed, stride) if s + window <= pushed]
+        # Wherever the video may end: the windows still to come.
+        coming = [
+            start
+            for end in range(pushed, pushed + 2 * window + stride)
+            for start in window_starts(end, window, stride)
+            if start not in started
+        ]
+        final = min(min(coming, default=pushed), pushed) if started else 0
+        assert handed_out == list(range(final))
+    handed_out += [frame.index for frame in stream.finish().frames]
+    assert handed_out == list(range(num_frames))
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_features_are_dropped(batch):
+    network = FakeNetwork()
+    VideoInference(network, window=6, clip_stride=2, frames_per_batch=batch)(frames_of(200), OUTPUT_SIZE)
+    # A window, the batch that begins before it and the one that arrives.
+    assert 6 <= network.most_frames_alive <= 6 + 2 * batch
+
+
+def test_frames_are_asked_for_when_needed():
+    asked = []
+
+    def frames():
+        for i, frame in enumerate(frames_of(30)):
+            asked.append((i, len(network.clips)))
+            yield frame
+
+    network = FakeNetwork()
+    VideoInference(network, window=5, frames_per_batch=2)(frames(), OUTPUT_SIZE)
+    assert asked[29][1] >= 23
+
+
+def test_no_gradient_is_recorded():
+    windows = valid_windows(3, 6, 3, 1)
+    network = FakeNetwork(windows)
+    predict = network.predict_clips
+
+    def predict_with_parameter(features, num_frames):
+        prediction = predict(features, num_frames)
+        parameter = torch.ones((), requires_grad=True)
+        return ClipPrediction(prediction.pred_logits * parameter, prediction.pred_masks * parameter)
+
+    network.predict_clips = predict_with_parameter
+    stream = VideoInference(network, window=3).stream(OUTPUT_SIZE)
+    instances = stream.push(list(frames_of(6))).instances + stream.finish().instances
+    assert instances and not any(batch.class_probs.requires_grad for batch in instances)
+
+
+def test_no_frame_is_an_error():
+    with pytest.raises(ValueError, match="the video has no frames"):
+        VideoInference(FakeNetwork(), window=5)([], OUTPUT_SIZE)
+
+
+@pytest.mark.parametrize("frames_per_batch", [1, 3, 8])
+def test_frames_of_different_sizes_are_an_error(frames_per_batch):
+    frames = [*frames_of(4), torch.zeros(3, 2, 4)]
+    engine = VideoInference(FakeNetwork(), window=5, frames_per_batch=frames_per_batch)
+    with pytest.raises(ValueError, match=r"frame 4: found shape \(3, 2, 4\), expected \(3, 2, 2\)"):
+        engine(frames, OUTPUT_SIZE)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": 0}, r"window \(INPUT.SAMPLING_FRAME_NUM\): found 0, expected at least 1"),
+        ({"window": 5, "clip_stride": 0}, r"clip_stride \(MODEL.IFC.CLIP_STRIDE\): found 0, expected 1 to"),
+        ({"window": 5, "clip_stride": 6}, r"clip_stride \(MODEL.IFC.CLIP_STRIDE\): found 6, expected 1 to"),
+        ({"window": 5, "frames_per_batch": 0}, "frames_per_batch: found 0, expected at least 1"),
+    ],
+)
+def test_bad_options_are_errors(options, message):
+    with pytest.raises(ValueError, match=message):
+        VideoInference(FakeNetwork(), **options)
