@@ -81,14 +81,14 @@ class ResultTrack(Track):
 class GroundTruth:
     """A checked annotation file.
 
-    `videos` by id, names of `categories` by id, and `tracks` by (video id, category id), in the file's order. `source`
-    names the file in error messages.
+    `videos` by id, names of `categories` by id, and `tracks` by (video id, category id), in the file's order, or None
+    for a split without annotations. `source` names the file in error messages.
     """
 
     source: str
     videos: dict[int, Video]
     categories: dict[int, str]
-    tracks: dict[tuple[int, int], list[AnnotatedTrack]]
+    tracks: dict[tuple[int, int], list[AnnotatedTrack]] | None
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,8 @@ def evaluate_tracks(ground_truth: GroundTruthSource | GroundTruth, results: Resu
     """
     if not isinstance(ground_truth, GroundTruth):
         ground_truth = read_ground_truth(ground_truth)
+    if ground_truth.tracks is None:
+        raise ValueError(f"{ground_truth.source}: annotations: found none, expected a list; nothing can be measured")
     result_tracks = _read_results(results, ground_truth)
 
     category_ids = sorted(ground_truth.categories)
@@ -298,15 +300,15 @@ def read_ground_truth(source: GroundTruthSource) -> GroundTruth:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the first fault found, with file and field; also where there are no annotations.
+        ValueError: the first fault found, with file and field.
     """
     name, data = _load_json(source, "ground truth")
     if not isinstance(data, Mapping):
         raise ValueError(f"{name}: found {_brief(data)}, expected an object with videos, categories and annotations")
-    if data.get("annotations") is None:
-        raise ValueError(f"{name}: annotations: found none, expected a list; this split cannot be evaluated here")
     videos = _read_videos(data, name)
     categories = _read_categories(data, name)
+    if data.get("annotations") is None:
+        return GroundTruth(name, videos, categories, None)
     tracks = defaultdict(list)
     for index, record in enumerate(_list_of_objects(data, "annotations", name)):
         where = f"{name}: annotations[{index}]"

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluation of video instance segmentation in detectron2's loop: results.json, and AP where there are annotations."""
+
+import json
+import logging
+import math
+import os
+from collections import OrderedDict
+from typing import Any
+
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from detectron2.utils.logger import create_small_table
+from tabulate import tabulate
+
+from .video_ap import STAT_NAMES, GroundTruth, VideoAPResult, evaluate_tracks, read_ground_truth
+
+RESULTS_FILE = "results.json"
+TASK = "segm"  # detectron2's name for numbers of instance masks
+CATEGORY_PAIRS_A_ROW = 3  # (category, AP) pairs in a row of the logged table
+
+
+class YTVISEvaluator(DatasetEvaluator):
+    """Collects a model's tracks, writes them as YouTube-VIS's results.json and measures them where it can.
+
+    A video counts once, however many processes saw it; the file and the numbers do not depend on their number.
+    """
+
+    def __init__(self, dataset_name: str, output_dir: str, distributed: bool = True) -> None:
+        """
+        Args:
+            dataset_name: a registered data set; of its metadata `json_file` and `thing_dataset_id_to_contiguous_id` are
+                used.
+            output_dir: where the main process writes results.json; made if missing.
+            distributed: gather the results of all processes in the main one; otherwise each process stands alone.
+
+        Raises:
+            ValueError: the data set's metadata or annotations are faulty. Nothing has been computed by then.
+            OSError: the json file cannot be read.
+        """
+        self._logger = logging.getLogger(__name__)
+        self._dataset_name = dataset_name
+        self._output_dir = output_dir
+        self._distributed = distributed
+        metadata = MetadataCatalog.get(dataset_name)
+        for field in ("json_file", "thing_dataset_id_to_contiguous_id"):
+            if metadata.get(field) is None:
+                raise ValueError(
+                    f"Data set {dataset_name}: metadata has no {field}; was it registered as a video data set?"
+                )
+        self._category_ids = {label: id_ for id_, label in metadata.thing_dataset_id_to_contiguous_id.items()}
+        self._results: dict[int, list[dict[str, Any]]] = {}  # of each video
+        self._ground_truth: GroundTruth | None = None  # where the numbers are computed
+        if comm.is_main_process() or not distributed:
+            self._ground_truth = read_ground_truth(metadata.json_file)
+
+    def reset(self) -> None:
+        """Forget all results."""
+        self._results = {}
+
+    def process(self, inputs: list[dict[str, Any]], outputs: dict[str, Any]) -> None:
+        """Take the result of one video; of a video that comes twice, the first.
+
+        Args:
+            inputs: one dataset dict, with "video_id" and "length", the number of frames.
+            outputs: "pred_scores", "pred_labels" (contiguous) and "pred_masks" of N tracks; a track's masks are a list
+                of a compressed RLE, or None, for each frame, which tracks may share.
+
+        Raises:
+            ValueError: the result is not one of this video and data set.
+        """
+        if len(inputs) != 1:
+            raise ValueError(f"YTVISEvaluator: found a batch of {len(inputs)} videos, expected one")
+        video_id, length = inputs[0]["video_id"], inputs[0]["length"]
+        if video_id in self._results:
+            return
+        tracks = zip(outputs["pred_scores"], outputs["pred_labels"], outputs["pred_masks"], strict=True)
+        results = []
+        for score, label, masks in tracks:
+            where = f"Data set {self._dataset_name}, result of video {video_id}"
+            if not math.isfinite(score):
+                raise ValueError(f"{where}: found score {score}, expected a finite number")
+            if label not in self._category_ids:
+                raise ValueError(
+                    f"{where}: found label {label}, expected one of the {len(self._category_ids)} categories"
+                )
+            if len(masks) != length:
+                raise ValueError(f"{where}: found masks of {len(masks)} frames, expected {length}")
+            results.append(
+                {
+                    "video_id": video_id,
+                    "category_id": self._category_ids[label],
+                    "score": float(score),
+                    "segmentations": masks,
+                }
+            )
+        self._results[video_id] = results
+
+    def evaluate(self) -> OrderedDict[str, dict[str, float]]:
+        """Write results.json and, where the split has annotations, measure.
+
+        Returns:
+            {"segm": {metric: percent}} with the twelve numbers and "AP-<category>", nan where there is nothing to
+            measure; empty in all but the main process and for a split without annotations.
+        """
+        if self._distributed:
+            comm.synchronize()
+            gathered = comm.gather(self._results, dst=0)
+            if not comm.is_main_process():
+                return OrderedDict()
+        else:
+            gathered = [self._results]
+        by_video = _merge(gathered)
+        del gathered
+
+        self._warn_of_missing_videos(by_video)
+        path = os.path.join(self._output_dir, RESULTS_FILE)
+        _write_results(by_video, path)
+        self._logger.info(f"Wrote the results of {len(by_video)} videos to {path}")
+        if self._ground_truth.tracks is None:
+            self._logger.info(
+                f"Data set {self._dataset_name} has no annotations, so there is nothing to measure here. "
+                f"Its server takes {path}, as {RESULTS_FILE} in a zip."
+            )
+            return OrderedDict()
+        result = evaluate_tracks(self._ground_truth, [track for tracks in by_video.values() for track in tracks])
+        metrics = _to_metrics(result)
+        self._log(metrics, list(result.per_category_ap))
+        return OrderedDict({TASK: metrics})
+
+    def _warn_of_missing_videos(self, by_video: dict[int, list[dict[str, Any]]]) -> None:
+        num_videos = len(self._ground_truth.videos)
+        num_missing = len(self._ground_truth.videos.keys() - by_video.keys())
+        if num_missing:
+            self._logger.warning(
+                f"Data set {self._dataset_name}: {num_missing} of {num_videos} videos were not processed; "
+                "they count as videos in which nothing was found."
+            )
+
+    def _log(self, metrics: dict[str, float], categories: list[str]) -> None:
+        table = create_small_table({name: metrics[name] for name in STAT_NAMES})
+        self._logger.info(f"Results on {self._dataset_name}, in percent:\n{table}")
+        cells = [(name, metrics[f"AP-{name}"]) for name in categories]
+        rows = [sum(cells[i : i + CATEGORY_PAIRS_A_ROW], ()) for i in range(0, len(cells), CATEGORY_PAIRS_A_ROW)]
+        headers = ["category", "AP"] * min(CATEGORY_PAIRS_A_ROW, len(cells))
+        table = tabulate(rows, headers=headers, tablefmt="pipe", floatfmt=".3f", numalign="left")
+        self._logger.info(f"AP by category:\n{table}")
+
+
+def _merge(gathered: list[dict[int, list[dict[str, Any]]]]) -> dict[int, list[dict[str, Any]]]:
+    """The results of all processes by video, in ascending order of id; of a video seen twice, the first process's."""
+    by_video = {video_id: tracks for results in reversed(gathered) for video_id, tracks in results.items()}
+    return dict(sorted(by_video.items()))
+
+
+def _write_results(by_video: dict[int, list[dict[str, Any]]], path: str) -> None:
+    """Write all tracks as one json list, a line each, whole or not at all."""
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    unfinished = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(unfinished, "w", encoding="utf-8") as file:
+            separator = "[\n"
+            for tracks in by_video.values():
+                for track in tracks:
+                    file.write(separator + json.dumps(track, allow_nan=False))
+                    separator = ",\n"
+            file.write("[]\n" if separator == "[\n" else "\n]\n")
+        os.replace(unfinished, path)
+    except BaseException:
+        if os.path.exists(unfinished):
+            os.remove(unfinished)
+        raise
+
+
+def _to_metrics(result: VideoAPResult) -> dict[str, float]:
+    """Names and percent, as detectron2 has them; nan where there is nothing to measure."""
+    metrics = dict(zip(STAT_NAMES, result.stats.tolist(), strict=True))
+    metrics |= {f"AP-{name}": -1.0 if ap is None else ap for name, ap in result.per_category_ap.items()}
+    return {name: 100 * value if value >= 0 else math.nan for name, value in metrics.items()}
