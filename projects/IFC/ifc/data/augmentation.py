@@ -47,19 +47,19 @@ class ClipAugmentation:
         Raises:
             ValueError: a value that does not exist or does not fit the others; the message names the config key.
         """
-        min_sizes = (min_sizes,) if isinstance(min_sizes, int) else tuple(min_sizes)
+        min_sizes = tuple(min_sizes)
         _check_member("INPUT.MIN_SIZE_TRAIN_SAMPLING", resize_style, RESIZE_STYLES)
         _check_member("INPUT.RANDOM_FLIP", flip, FLIP_STYLES)
         for name in extra:
             _check_member("INPUT.AUGMENTATIONS", name, EXTRA_AUGMENTATIONS)
         if not min_sizes or any(size < 0 for size in min_sizes):
-            raise ValueError(f"INPUT.MIN_SIZE_TRAIN: found {min_sizes}, expected sizes of 0 or more pixels")
+            raise ValueError(f"INPUT.MIN_SIZE_TRAIN or MIN_SIZE_TEST: found {min_sizes}, expected 0 or more pixels")
         if resize_style.startswith("range") and (len(min_sizes) != 2 or min_sizes[0] > min_sizes[1]):
             raise ValueError(
                 f"INPUT.MIN_SIZE_TRAIN: found {min_sizes}, expected (smallest, largest) for '{resize_style}'"
             )
-        if max_size < max(1, *min_sizes):
-            raise ValueError(f"INPUT.MAX_SIZE_TRAIN: found {max_size}, expected at least {max(1, *min_sizes)}")
+        if max_size < 1:
+            raise ValueError(f"INPUT.MAX_SIZE_TRAIN or MAX_SIZE_TEST: found {max_size}, expected at least 1 pixel")
         self.min_sizes = min_sizes
         self.max_size = max_size
         self.resize_style = resize_style

@@ -24,7 +24,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from .mapper import CocoClipDatasetMapper, YTVISDatasetMapper, read_frame
-from .ytvis import segmentation_fault
+from .ytvis import find_fault
 
 logger = logging.getLogger(__name__)
 
@@ -125,8 +125,11 @@ def load_records(name: str, num_classes: int, is_train: bool) -> list[Record]:
             f"MODEL.IFC.NUM_CLASSES: found {num_classes}, expected {len(classes)}, the classes of data set '{name}'"
         )
     if is_train:
-        if not any(_instances_of(record) for record in records):
+        labels = {annotation["category_id"] for record in records for annotation in _instances_of(record)}
+        if not labels:
             raise ValueError(f"{place}: found no annotated instances, expected some to train on")
+        if max(labels) >= num_classes:
+            raise ValueError(f"MODEL.IFC.NUM_CLASSES: found {num_classes}, but {place} has class {max(labels)}")
         if not is_video_dataset(name):
             _check_image_masks(records)
     return records
@@ -161,12 +164,12 @@ def _instances_of(record: Record) -> list[dict[str, Any]]:
 
 def _check_image_masks(records: Iterable[Record]) -> None:
     for record in records:
-        for annotation in _instances_of(record):
-            if "segmentation" not in annotation:
-                raise ValueError(f"{record['file_name']}: found an annotation without segmentation, expected a mask")
-            fault = segmentation_fault(annotation["segmentation"], record["height"], record["width"])
-            if fault is not None:
-                raise ValueError(f"{record['file_name']}: segmentation: {fault}")
+        segmentations = [annotation.get("segmentation") for annotation in _instances_of(record)]
+        if not all(segmentations):
+            raise ValueError(f"{record['file_name']}: found an annotation without segmentation, expected a mask")
+        fault = find_fault(segmentations, record["height"], record["width"])
+        if fault is not None:
+            raise ValueError(f"{record['file_name']}: segmentation: {fault[1]}")
 
 
 def _check_same_classes(names: Sequence[str]) -> None:
@@ -196,7 +199,7 @@ def _log_class_counts(records: Iterable[Record], name: str) -> None:
 def check_frames(records: Sequence[Record]) -> None:
     """Check that all frames exist, have the size that their json says, and are not cut off, without decoding them.
 
-    Only the headers and the last bytes of the files are read: about a second for 20,000 frames.
+    Only the headers and the last bytes of the files are read: 0.1 ms a file where the disk is no limit.
 
     Raises:
         FileNotFoundError: a missing file.

@@ -14,7 +14,7 @@ from detectron2.data.detection_utils import read_image
 from detectron2.structures import BitMasks, Boxes, Instances
 
 from .augmentation import ClipAugmentation, build_augmentation, transform_masks
-from .ytvis import segmentation_fault
+from .ytvis import find_fault
 
 IMAGE_FORMATS = ("RGB", "BGR")
 
@@ -232,7 +232,10 @@ def decode_masks(segmentations: Sequence[Any], size: tuple[int, int], place: str
     rows = [row for row, segmentation in enumerate(segmentations) if segmentation]
     if not rows:
         return rows, np.zeros((0, *size), dtype=np.uint8)
-    rles = [_to_rle(segmentations[row], size, place) for row in rows]
+    fault = find_fault(segmentations, *size)
+    if fault is not None:
+        raise ValueError(f"{place}: {fault[1]}")
+    rles = [_to_rle(segmentations[row], size) for row in rows]
     try:
         masks = mask_util.decode(rles)  # (H, W, rows), rows slowest in memory
     except ValueError as error:
@@ -240,11 +243,8 @@ def decode_masks(segmentations: Sequence[Any], size: tuple[int, int], place: str
     return rows, masks.transpose(2, 0, 1)
 
 
-def _to_rle(segmentation: Any, size: tuple[int, int], place: str) -> dict[str, Any]:
+def _to_rle(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
     """A segmentation in any of its forms as a compressed RLE."""
-    fault = segmentation_fault(segmentation, *size)
-    if fault is not None:
-        raise ValueError(f"{place}: {fault}")
     if isinstance(segmentation, list):
         return mask_util.merge(mask_util.frPyObjects(segmentation, *size))
     if isinstance(segmentation["counts"], list):

@@ -8,10 +8,13 @@ is one instance with a list entry for every frame of its video.
 import colorsys
 import json
 import logging
+import math
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
@@ -218,28 +221,44 @@ def _check_frames(annotation: dict[str, Any], record: dict[str, Any], json_file:
         if len(entries) != length:
             expected = f"{length}, an entry for each frame of video {record['video_id']}"
             _check(False, json_file, f"{place}: length of {key}", len(entries), expected)
-    for frame, segmentation in enumerate(annotation["segmentations"]):
-        fault = segmentation_fault(segmentation, height, width) if segmentation is not None else None
-        if fault is not None:
-            raise ValueError(f"{json_file}: {place}: segmentations[{frame}] of video {record['video_id']}: {fault}")
+    fault = find_fault(annotation["segmentations"], height, width)
+    if fault is not None:
+        frame, message = fault
+        raise ValueError(f"{json_file}: {place}: segmentations[{frame}] of video {record['video_id']}: {message}")
 
 
-def segmentation_fault(segmentation: Any, height: int, width: int) -> str | None:
-    """What is wrong with one segmentation (RLE or polygons) on a frame of `height` × `width`, or None.
+def find_fault(segmentations: Sequence[Any], height: int, width: int) -> tuple[int, str] | None:
+    """The first fault among segmentations on frames of `height` × `width`: its index and what is wrong, or None.
 
-    The runs of a compressed RLE are not looked at: decoding is what finds those that do not add up.
+    A segmentation is a compressed or uncompressed RLE or a list of polygons; None and empty ones are left out.
     """
+    compressed = {}  # index -> counts
+    for index, segmentation in enumerate(segmentations):
+        if segmentation is None or segmentation == []:
+            continue
+        fault = _form_fault(segmentation, height, width)
+        if fault is not None:
+            return index, fault
+        counts = segmentation["counts"] if isinstance(segmentation, dict) else None
+        if isinstance(counts, str | bytes):
+            compressed[index] = counts.encode(errors="surrogatepass") if isinstance(counts, str) else counts
+    if compressed:
+        for index, total in zip(compressed, count_pixels(list(compressed.values())), strict=True):
+            if total != height * width:
+                found = "counts that are no RLE" if total < 0 else f"counts that add up to {total}"
+                return index, f"found an RLE with {found}, expected {height * width}, height times width"
+    return None
+
+
+def _form_fault(segmentation: Any, height: int, width: int) -> str | None:
+    """What is wrong with a segmentation, but for the runs of a compressed RLE."""
     if isinstance(segmentation, list):
-        for polygon in segmentation:
-            if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2 != 0:
-                return "found a polygon that is no list of x, y, x, y, ...; expected at least three points"
-            if not all(isinstance(value, int | float) for value in polygon):
-                return "found a polygon with coordinates that are not numbers"
-        return None
+        return _polygons_fault(segmentation)
     if not isinstance(segmentation, dict):
         return f"found {type(segmentation).__name__}, expected an RLE, polygons or null"
-    if list(segmentation.get("size") or ()) != [height, width]:
-        return f"found an RLE of size {segmentation.get('size')}, expected [{height}, {width}]"
+    size = segmentation.get("size")
+    if not isinstance(size, list | tuple) or list(size) != [height, width]:
+        return f"found an RLE of size {size}, expected [{height}, {width}]"
     counts = segmentation.get("counts")
     if isinstance(counts, str | bytes):
         return None if counts else "found an RLE with empty counts"
@@ -250,3 +269,48 @@ def segmentation_fault(segmentation: Any, height: int, width: int) -> str | None
     if sum(counts) != height * width:
         return f"found an RLE with counts that add up to {sum(counts)}, expected {height * width}, height times width"
     return None
+
+
+def _polygons_fault(polygons: list[Any]) -> str | None:
+    for polygon in polygons:
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2 != 0:
+            return "found a polygon that is no list of x, y, x, y, ...; expected at least three points"
+        if not all(isinstance(value, int | float) and math.isfinite(value) for value in polygon):
+            return "found a polygon with coordinates that are not finite numbers"
+    return None
+
+
+def count_pixels(counts: Sequence[bytes]) -> list[int]:
+    """How many pixels, inside and outside of the mask, each compressed RLE (not empty) describes; -1 for what is none.
+
+    pycocotools takes an RLE that ends too early without a word, and leaves the rest of the mask to chance.
+
+    A run is written as a number in groups of five bits, lowest first, a character of 48 + group each, with 32 added to
+    all but its last character; a last group of 16 or more makes it negative. From the fourth run on, the number is the
+    difference to the run before the previous one (pycocotools' maskApi.c, `rleToString`).
+    """
+    groups = np.frombuffer(b"".join(counts), dtype=np.uint8) - np.uint8(48)  # other characters end up above 63
+    is_last = groups & 32 == 0
+    ends = np.cumsum([len(text) for text in counts])
+    last = np.flatnonzero(is_last)
+    num_lower = np.diff(last, prepend=-1) - 1  # groups of a number before its last one
+    if groups.max() > 63 or not is_last[ends - 1].all() or num_lower.max() > 6:
+        return [-1] if len(counts) == 1 else [count_pixels([text])[0] for text in counts]
+
+    numbers = (groups[last].astype(np.int64) ^ 16) - 16 << 5 * num_lower
+    for step in range(1, num_lower.max() + 1):
+        longer = np.flatnonzero(num_lower >= step)
+        lower = groups[last[longer] - step].astype(np.int64) & 31
+        numbers[longer] += lower << 5 * (num_lower[longer] - step)
+
+    # A run is the sum of every second number up to its own, the first one aside: a number counts once for each run that
+    # it is part of.
+    number_ends = np.searchsorted(last, ends)
+    weights = np.arange(len(numbers))[::-1] // 2 + 1
+    totals, start = [], 0
+    for end in number_ends.tolist():
+        text_numbers = numbers[start:end]
+        later = np.dot(text_numbers[1:], weights[len(weights) - (end - start) + 1 :])
+        totals.append(int(text_numbers[0] + later))
+        start = end
+    return totals

@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clips for training, videos and images for testing.
+
+The tiny data set's frames show their own number in red (20 times it) and their instances in green.
+"""
+
+import collections
+import copy
+import re
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data.detection_utils import read_image
+from detectron2.structures import Boxes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pycocotools import mask as mask_util
+
+from ifc.data import CocoClipDatasetMapper, YTVISDatasetMapper, load_ytvis_json, mapper
+from ifc.data.mapper import decode_masks, read_frame, sample_frames
+
+NUM_CLASSES = 2
+
+
+@pytest.fixture
+def videos(tiny):
+    return load_ytvis_json(tiny.json_file, tiny.image_root)
+
+
+@pytest.fixture
+def image_record(tiny):
+    """Frame 1 of video 11 as an image in detectron2's COCO form: a polygon, an RLE and a crowd."""
+    segmentations = [annotation["segmentations"][1] for annotation in tiny.content["annotations"][:3]]
+    segmentations[0] = [[4, 8, 12, 8, 12, 16, 4, 16]]
+    annotations = [
+        {"category_id": category, "iscrowd": crowd, "bbox": [0, 0, 1, 1], "segmentation": segmentation}
+        for category, crowd, segmentation in zip((0, 1, 1), (0, 0, 1), segmentations, strict=True)
+    ]
+    return {
+        "file_name": str(tiny.frame(0, 1)),
+        "image_id": 9,
+        "height": 24,
+        "width": 40,
+        "annotations": annotations,
+    }
+
+
+def fix_frames(monkeypatch, frames):
+    """Let the mapper sample these frames."""
+    monkeypatch.setattr(mapper, "sample_frames", lambda *arguments: list(frames))
+
+
+def frame_number(image):
+    return round(image[0].float().median().item() / 20)
+
+
+# Sampling
+
+
+@given(
+    length=st.integers(1, 60), num_frames=st.integers(1, 7), frame_range=st.integers(0, 25), seed=st.integers(0, 999)
+)
+def test_sampled_frames_are_sorted_and_near_a_reference(length, num_frames, frame_range, seed):
+    np.random.seed(seed)
+    frames = sample_frames(length, num_frames, frame_range)
+    assert len(frames) == num_frames
+    assert frames == sorted(frames)
+    assert frames[0] >= 0 and frames[-1] < length
+
+    def can_be_reference(candidate):
+        others = list(frames)
+        others.remove(candidate)
+        alone = length == 1 or frame_range == 0
+        return all(abs(frame - candidate) <= frame_range and (alone or frame != candidate) for frame in others)
+
+    assert any(can_be_reference(candidate) for candidate in frames)
+
+
+def test_reference_is_uniform_and_the_others_too():
+    np.random.seed(0)
+    references = collections.Counter(sample_frames(10, 1, 3)[0] for _ in range(4000))
+    assert set(references) == set(range(10))
+    assert all(320 <= count <= 480 for count in references.values())
+    pairs = collections.Counter(tuple(sample_frames(5, 2, 2)) for _ in range(6000))
+    # A pair (a, b) comes up by reference a with 1/5 · 1/(neighbours of a), and the other way round.
+    neighbours = [2, 3, 4, 3, 2]
+    expected = {
+        (a, b): 6000 / 5 * (1 / neighbours[a] + 1 / neighbours[b])
+        for a in range(5)
+        for b in range(a + 1, min(a + 3, 5))
+    }
+    assert set(pairs) == set(expected)
+    assert all(abs(pairs[pair] - count) < 5 * count**0.5 for pair, count in expected.items())
+
+
+def test_other_frames_are_drawn_with_replacement():
+    np.random.seed(0)
+    draws = {tuple(sample_frames(2, 4, 20)) for _ in range(100)}
+    assert draws == {(0, 1, 1, 1), (0, 0, 0, 1)}
+
+
+def test_shuffle_leaves_frames_in_any_order():
+    np.random.seed(0)
+    clips = [sample_frames(30, 4, 20, shuffle=True) for _ in range(50)]
+    assert sum(clip != sorted(clip) for clip in clips) > 30
+
+
+def test_a_video_of_one_frame_repeats_it():
+    assert sample_frames(1, 5, 20) == [0] * 5
+
+
+# Training clips of videos
+
+
+def test_clip_of_a_video(cfg, videos, monkeypatch):
+    fix_frames(monkeypatch, [1, 2, 4])
+    sample = YTVISDatasetMapper(cfg, is_train=True)(videos[0])
+    assert [frame_number(image) for image in sample["image"]] == [1, 2, 4]
+    assert all(image.dtype == torch.uint8 and image.shape == (3, 24, 40) for image in sample["image"])
+    assert sample["file_names"] == [videos[0]["file_names"][t] for t in (1, 2, 4)]
+    assert (sample["video_id"], sample["height"], sample["width"], sample["length"]) == (11, 24, 40, 6)
+    # Row 0 moves through all frames; row 1 is on frame 1 alone; the crowd has no row.
+    assert [instances.gt_ids.tolist() for instances in sample["instances"]] == [[0, 1], [0, -1], [0, -1]]
+    assert [i.gt_classes.tolist() for i in sample["instances"]] == [[0, 1], [0, NUM_CLASSES], [0, NUM_CLASSES]]
+    for image, instances in zip(sample["image"], sample["instances"], strict=True):
+        assert instances.image_size == (24, 40)
+        assert instances.gt_ids.dtype == instances.gt_classes.dtype == torch.int64
+        assert instances.gt_masks.tensor.dtype == torch.bool
+        assert torch.equal(instances.gt_masks.tensor.any(dim=0), image[1] > 100)
+        assert isinstance(instances.gt_boxes, Boxes)
+    assert sample["instances"][1].gt_masks.tensor[1].sum() == 0
+    assert sample["instances"][2].gt_boxes.tensor.tolist() == [[16, 8, 24, 16], [0, 0, 0, 0]]
+
+
+def test_an_instance_on_none_of_the_frames_has_no_row(cfg, videos, monkeypatch):
+    fix_frames(monkeypatch, [2, 3, 3])
+    sample = YTVISDatasetMapper(cfg, is_train=True)(videos[0])
+    assert [instances.gt_ids.tolist() for instances in sample["instances"]] == [[0], [0], [0]]
+
+
+def test_a_clip_without_instances(cfg, videos, monkeypatch):
+    fix_frames(monkeypatch, [2, 3, 4])
+    videos[0]["annotations"] = videos[0]["annotations"][1:]
+    for instances in YTVISDatasetMapper(cfg, is_train=True)(videos[0])["instances"]:
+        assert len(instances) == 0
+        assert instances.gt_masks.tensor.shape == (0, 24, 40)
+        assert instances.gt_boxes.tensor.shape == (0, 4)
+        assert instances.gt_classes.dtype == torch.int64
+
+
+def test_masks_follow_their_image_through_the_augmentations(cfg, videos):
+    cfg.INPUT.CROP.ENABLED, cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE = True, "relative_range", [0.6, 0.6]
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING = (24, 64), "range"
+    cfg.INPUT.RANDOM_FLIP = "horizontal"
+    cfg.INPUT.AUGMENTATIONS = ["brightness", "rotation"]
+    np.random.seed(0)
+    train_mapper = YTVISDatasetMapper(cfg, is_train=True)
+    sizes = set()
+    for _ in range(20):
+        sample = train_mapper(videos[0])
+        for image, instances in zip(sample["image"], sample["instances"], strict=True):
+            sizes.add(tuple(image.shape))
+            assert instances.image_size == image.shape[1:]
+            shown, masks = image[1] > 120, instances.gt_masks.tensor.any(dim=0)
+            assert (shown != masks).float().mean() < 0.05  # the edges, which the image blends
+    assert len(sizes) > 20
+
+
+def test_an_instance_that_the_crop_leaves_out_is_absent_on_that_frame(cfg, videos, monkeypatch):
+    cfg.INPUT.CROP.ENABLED, cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE = True, "absolute", [24, 20]
+    fix_frames(monkeypatch, [0, 0, 0, 0])
+    np.random.seed(1)
+    sample = YTVISDatasetMapper(cfg, is_train=True)(videos[0])
+    seen = set()
+    for image, instances in zip(sample["image"], sample["instances"], strict=True):
+        inside = instances.gt_masks.tensor.flatten(1).any(dim=1)
+        assert torch.equal(inside.any(), (image[1] > 120).any())
+        assert instances.gt_ids.tolist() == [row if present else -1 for row, present in enumerate(inside.tolist())]
+        classes = [label if present else NUM_CLASSES for label, present in zip([0, 1], inside.tolist(), strict=True)]
+        assert instances.gt_classes.tolist() == classes
+        seen.add(tuple(inside.tolist()))
+    assert len(seen) > 1
+
+
+def test_by_clip_augmentations_hold_for_all_frames(cfg, videos, monkeypatch):
+    fix_frames(monkeypatch, [3, 3, 3])
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING = (24, 90), "range_by_clip"
+    cfg.INPUT.RANDOM_FLIP = "flip_by_clip"
+    np.random.seed(0)
+    train_mapper = YTVISDatasetMapper(cfg, is_train=True)
+    clips = [train_mapper(videos[0])["image"] for _ in range(20)]
+    for first, second, third in clips:
+        assert torch.equal(first, second) and torch.equal(first, third)
+    assert len({clip[0].shape for clip in clips}) > 5
+
+
+def test_only_sampled_frames_are_read_each_once(cfg, videos, monkeypatch):
+    """Other frames' files may be missing, their RLEs may not decode, and the record stays as it is."""
+    fix_frames(monkeypatch, [2, 2, 4])
+    for t in (0, 1, 3, 5):
+        videos[0]["file_names"][t] = "missing.png"
+        videos[0]["annotations"][0]["segmentations"][t] = {"size": [1, 1], "counts": "broken"}
+    before = copy.deepcopy(videos[0])
+    read, decoded = [], []
+    monkeypatch.setattr(mapper, "read_image", lambda name, format: read.append(name) or read_image(name, format))
+    monkeypatch.setattr(mapper, "decode_masks", lambda *call: decoded.append(call[0]) or decode_masks(*call))
+    sample = YTVISDatasetMapper(cfg, is_train=True)(videos[0])
+    assert sorted(read) == [videos[0]["file_names"][t] for t in (2, 4)]
+    assert len(decoded) == 2
+    assert decoded[0][0] is videos[0]["annotations"][0]["segmentations"][2]  # no copy of the annotations
+    assert videos[0] == before
+    assert sample["image"][0].data_ptr() != sample["image"][1].data_ptr()
+
+
+def test_the_same_seed_gives_the_same_clip(cfg, videos):
+    cfg.INPUT.AUGMENTATIONS = ["rotation", "contrast"]
+    cfg.INPUT.SAMPLING_FRAME_SHUFFLE = True
+    clips = []
+    for _ in range(2):
+        np.random.seed(5)
+        clips.append(YTVISDatasetMapper(cfg, is_train=True)(videos[0]))
+    assert clips[0]["file_names"] == clips[1]["file_names"]
+    assert all(torch.equal(*images) for images in zip(clips[0]["image"], clips[1]["image"], strict=True))
+
+
+def test_config_reaches_the_sampling(cfg, videos, monkeypatch):
+    cfg.INPUT.SAMPLING_FRAME_NUM, cfg.INPUT.SAMPLING_FRAME_RANGE, cfg.INPUT.SAMPLING_FRAME_SHUFFLE = 4, 7, True
+    calls = []
+    monkeypatch.setattr(mapper, "sample_frames", lambda *arguments: calls.append(arguments) or [0, 1, 2, 3])
+    YTVISDatasetMapper(cfg, is_train=True)(videos[0])
+    assert calls == [(6, 4, 7, True)]
+
+
+def test_bgr_is_rgb_reversed(cfg, videos, monkeypatch):
+    fix_frames(monkeypatch, [5, 5, 5])
+    rgb = YTVISDatasetMapper(cfg, is_train=True)(videos[0])["image"][0]
+    cfg.INPUT.FORMAT = "BGR"
+    bgr = YTVISDatasetMapper(cfg, is_train=True)(videos[0])["image"][0]
+    assert torch.equal(rgb.flip(0), bgr)
+    assert not torch.equal(rgb, bgr)
+
+
+# Videos for testing
+
+
+def test_video_for_testing(cfg, videos):
+    cfg.INPUT.MIN_SIZE_TEST = 48
+    for record in videos:
+        del record["annotations"]
+    sample = YTVISDatasetMapper(cfg, is_train=False)(videos[1])
+    assert [frame_number(image) for image in sample["image"]] == list(range(6))
+    assert all(image.shape == (3, 48, 80) and image.dtype == torch.uint8 for image in sample["image"])
+    assert (sample["height"], sample["width"], sample["length"], sample["video_id"]) == (24, 40, 6, 5)
+    assert sample["file_names"] == videos[1]["file_names"]
+    assert "instances" not in sample
+
+
+# Images
+
+
+def test_pseudo_clip_of_an_image(cfg, image_record):
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING = (24, 90), "range"
+    before = copy.deepcopy(image_record)
+    np.random.seed(0)
+    sample = CocoClipDatasetMapper(cfg, is_train=True)(image_record)
+    assert image_record == before
+    assert (sample["image_id"], sample["height"], sample["width"]) == (9, 24, 40)
+    assert sample["file_names"] == [image_record["file_name"]] * 3
+    assert len({image.shape for image in sample["image"]}) > 1  # augmented independently
+    for image, instances in zip(sample["image"], sample["instances"], strict=True):
+        assert instances.gt_ids.tolist() == [0, 1]
+        assert instances.gt_classes.tolist() == [0, 1]
+        assert instances.image_size == image.shape[1:]
+        assert ((image[1] > 120) != instances.gt_masks.tensor.any(dim=0)).float().mean() < 0.05
+
+
+def test_pseudo_clip_keeps_rows_of_what_the_crop_leaves_out(cfg, image_record):
+    cfg.INPUT.CROP.ENABLED, cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE = True, "absolute", [24, 20]
+    cfg.INPUT.SAMPLING_FRAME_NUM = 8
+    np.random.seed(0)
+    sample = CocoClipDatasetMapper(cfg, is_train=True)(image_record)
+    ids = {tuple(instances.gt_ids.tolist()) for instances in sample["instances"]}
+    assert all(len(instances) == 2 for instances in sample["instances"])
+    assert len(ids) > 1 and ids <= {(0, 1), (0, -1), (-1, 1), (-1, -1)}
+
+
+def test_image_without_annotations(cfg, image_record):
+    image_record["annotations"] = []
+    sample = CocoClipDatasetMapper(cfg, is_train=True)(image_record)
+    assert [len(instances) for instances in sample["instances"]] == [0, 0, 0]
+
+
+def test_image_for_testing(cfg, image_record):
+    cfg.INPUT.MIN_SIZE_TEST = 48
+    sample = CocoClipDatasetMapper(cfg, is_train=False)(image_record)
+    assert sample["image"].shape == (3, 48, 80) and sample["image"].dtype == torch.uint8
+    assert {key: sample[key] for key in ("image_id", "height", "width", "file_name")} == {
+        "image_id": 9,
+        "height": 24,
+        "width": 40,
+        "file_name": image_record["file_name"],
+    }
+    assert set(sample) == {"image", "image_id", "height", "width", "file_name"}
+
+
+# Masks
+
+
+def test_all_forms_of_a_segmentation_decode_to_the_same_mask():
+    mask = np.zeros((24, 40), dtype=np.uint8)
+    mask[8:16, 4:12] = 1
+    compressed = mask_util.encode(np.asfortranarray(mask))
+    text = {"size": [24, 40], "counts": compressed["counts"].decode()}
+    runs, values = [], mask.flatten(order="F")
+    changes = np.flatnonzero(np.diff(values)) + 1
+    runs = np.diff([0, *changes, values.size]).tolist()
+    uncompressed = {"size": [24, 40], "counts": runs}
+    polygons = [[4, 8, 8, 8, 8, 16, 4, 16], [8, 8, 12, 8, 12, 16, 8, 16]]
+    rows, masks = decode_masks([compressed, None, text, uncompressed, [], polygons], (24, 40), "here")
+    assert rows == [0, 2, 3, 5]
+    for decoded in masks:
+        np.testing.assert_array_equal(decoded, mask)
+
+
+@settings(max_examples=30, deadline=None)
+@given(num_masks=st.integers(0, 5), seed=st.integers(0, 99))
+def test_decoded_stack_equals_each_mask(num_masks, seed):
+    expected = np.random.default_rng(seed).integers(0, 2, size=(num_masks, 7, 9), dtype=np.uint8)
+    rows, masks = decode_masks([mask_util.encode(np.asfortranarray(mask)) for mask in expected], (7, 9), "here")
+    assert rows == list(range(num_masks))
+    np.testing.assert_array_equal(masks, expected)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ({"size": [24, 40], "counts": "0"}, "here: found an RLE with counts that add up to 0, expected 960"),
+        ({"size": [24, 41], "counts": "PPPl0"}, r"here: found an RLE of size \[24, 41\], expected \[24, 40\]"),
+        ({"size": [24, 40], "counts": [1, 2]}, "here: found an RLE with counts that add up to 3, expected 960"),
+        ([[1, 2, 3, 4]], "here: found a polygon .* at least three points"),
+    ],
+)
+def test_segmentations_that_do_not_fit(segmentation, message):
+    with pytest.raises(ValueError, match=message):
+        decode_masks([segmentation], (24, 40), "here")
+
+
+# Faulty frames
+
+
+def test_missing_frame(cfg, tiny, videos):
+    tiny.frame(1, 3).unlink()
+    expected = f"{re.escape(str(tiny.frame(1, 3)))}: no such file, expected an image of 40x24 pixels"
+    with pytest.raises(FileNotFoundError, match=expected):
+        YTVISDatasetMapper(cfg, is_train=False)(videos[1])
+
+
+def test_frame_of_another_size(cfg, tiny, videos):
+    Image.new("RGB", (24, 40)).save(tiny.frame(1, 3))
+    expected = "found an image of 24x40 pixels, expected an image of 40x24 pixels"
+    with pytest.raises(ValueError, match=f"{re.escape(str(tiny.frame(1, 3)))}: {expected}"):
+        YTVISDatasetMapper(cfg, is_train=False)(videos[1])
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("kept", [0, 3, 0.5, 0.9])
+def test_truncated_frame(tmp_path, suffix, kept):
+    path = tmp_path / f"frame.{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content)) if kept < 1 else kept])
+    with pytest.raises(
+        ValueError, match=rf"^{re.escape(str(path))}: not readable as an image \(.*\), expected an image of"
+    ):
+        read_frame(str(path), "RGB", (24, 40))
+
+
+# Configuration
+
+
+@pytest.mark.parametrize("mapper_class", [YTVISDatasetMapper, CocoClipDatasetMapper])
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("FORMAT", "L", "INPUT.FORMAT: found 'L', expected one of 'RGB', 'BGR'"),
+        ("SAMPLING_FRAME_NUM", 0, "INPUT.SAMPLING_FRAME_NUM: found 0, expected at least 1"),
+    ],
+)
+def test_settings_that_do_not_exist(cfg, mapper_class, key, value, message):
+    cfg.merge_from_list([f"INPUT.{key}", value])
+    with pytest.raises(ValueError, match=message):
+        mapper_class(cfg, is_train=True)
+
+
+def test_negative_range(cfg):
+    cfg.INPUT.SAMPLING_FRAME_RANGE = -1
+    with pytest.raises(ValueError, match="INPUT.SAMPLING_FRAME_RANGE: found -1"):
+        YTVISDatasetMapper(cfg, is_train=True)

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading jsons in YTVIS's format, good ones and faulty ones."""
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as mask_util
+
+from ifc.data.ytvis import class_colors, count_pixels, find_fault, load_ytvis_json
+
+
+def test_records(tiny):
+    first, second = load_ytvis_json(tiny.json_file, tiny.image_root)
+    assert {key: first[key] for key in ("video_id", "height", "width", "length")} == {
+        "video_id": 11,
+        "height": 24,
+        "width": 40,
+        "length": 6,
+    }
+    assert second["video_id"] == 5
+    assert first["file_names"] == [str(tiny.frame(0, t)) for t in range(6)]
+    assert all(Path(name).is_file() for name in first["file_names"])
+    assert [annotation["id"] for annotation in first["annotations"]] == [100, 101, 102]
+    assert [annotation["iscrowd"] for annotation in first["annotations"]] == [0, 0, 1]
+    written = tiny.content["annotations"]
+    assert first["annotations"][1]["segmentations"] == written[1]["segmentations"]
+    assert first["annotations"][1]["bboxes"] == written[1]["bboxes"]
+    assert set(first["annotations"][0]) == {"id", "category_id", "iscrowd", "segmentations", "bboxes"}
+
+
+def test_category_ids_become_contiguous_by_sorted_id(tiny):
+    """Ids 2 and 7, listed as 7 and 2, are classes 0 and 1."""
+    first, second = load_ytvis_json(tiny.json_file, tiny.image_root)
+    assert [annotation["category_id"] for annotation in first["annotations"]] == [0, 1, 1]
+    assert [annotation["category_id"] for annotation in second["annotations"]] == [1]
+
+
+@pytest.mark.parametrize("annotations", ["absent", None])
+def test_a_split_without_annotations_has_no_such_key(tiny, annotations):
+    del tiny.content["annotations"]
+    if annotations is None:
+        tiny.content["annotations"] = None
+    tiny.write()
+    assert all("annotations" not in record for record in load_ytvis_json(tiny.json_file, tiny.image_root))
+
+
+def test_optional_fields(tiny):
+    """`length` of a video, and `iscrowd`, `bboxes` and `areas` of an annotation may be left out."""
+    for video in tiny.content["videos"]:
+        del video["length"]
+    for annotation in tiny.content["annotations"]:
+        for key in ("iscrowd", "bboxes", "areas"):
+            del annotation[key]
+    records = load_ytvis_json(tiny.write().json_file, tiny.image_root)
+    assert records[0]["length"] == 6
+    assert [annotation["iscrowd"] for annotation in records[0]["annotations"]] == [0, 0, 0]
+
+
+def test_registration_completes_the_metadata_when_loaded(tiny, register):
+    name = register(tiny)
+    metadata = MetadataCatalog.get(name)
+    assert (metadata.evaluator_type, metadata.json_file, metadata.image_root) == (
+        "ytvis",
+        tiny.json_file,
+        tiny.image_root,
+    )
+    assert len(DatasetCatalog.get(name)) == 2
+    assert metadata.thing_classes == ["early", "late"]
+    assert metadata.thing_dataset_id_to_contiguous_id == {2: 0, 7: 1}
+    assert len(metadata.thing_colors) == 2
+    assert DatasetCatalog.get(name) == DatasetCatalog.get(name)  # loading again is no conflict
+
+
+def test_registered_classes_rule(tiny, register):
+    """The json may list some of the registered categories; contiguous ids are the registered ones."""
+    classes = {"thing_classes": ["zero", "late", "early"], "thing_dataset_id_to_contiguous_id": {1: 0, 7: 1, 2: 2}}
+    name = register(tiny, thing_colors=[[1, 2, 3]] * 3, **classes)
+    first = DatasetCatalog.get(name)[0]
+    assert [annotation["category_id"] for annotation in first["annotations"]] == [2, 1, 1]
+    assert MetadataCatalog.get(name).thing_colors == [[1, 2, 3]] * 3
+
+
+@pytest.mark.parametrize(
+    ("classes", "ids", "message"),
+    [
+        (["early", "other"], {2: 0, 7: 1}, "category 7: name: found 'late', expected 'other'"),
+        (["early"], {2: 0}, "category 7: name: found 'late', expected no such category"),
+    ],
+)
+def test_registered_classes_that_disagree(tiny, register, classes, ids, message):
+    name = register(tiny, thing_classes=classes, thing_dataset_id_to_contiguous_id=ids)
+    with pytest.raises(ValueError, match=f"{re.escape(tiny.json_file)}: {message}"):
+        DatasetCatalog.get(name)
+
+
+def test_colors_are_distinct():
+    colors = class_colors(40)
+    assert len({tuple(color) for color in colors}) == 40
+    assert all(0 <= channel <= 255 for color in colors for channel in color)
+    assert colors[:5] == class_colors(5)
+
+
+def set_at(*path_and_value):
+    """A change of the json: the last argument is put at the path."""
+    *path, key, value = path_and_value
+
+    def change(content):
+        for step in path:
+            content = content[step]
+        content[key] = value
+
+    return change
+
+
+RLE = {"size": [24, 40], "counts": "PPPl0"}
+SEGMENTATION = ("annotations", 1, "segmentations", 0)
+FAULTS = {
+    "not an object": (lambda content: content.clear(), "'categories': found None, expected a list"),
+    "no videos": (set_at("videos", []), r"'videos': found \[\], expected at least one video \(the data set is empty\)"),
+    "no categories": (set_at("categories", []), "'categories': found .*, expected at least one"),
+    "videos no list": (set_at("videos", {"id": 1}), "'videos': found .*, expected a list"),
+    "video no object": (set_at("videos", 1, 3), r"videos\[1\]: found 3, expected an object"),
+    "video id twice": (set_at("videos", 1, "id", 11), r"videos\[1\].id: found 11, expected an id that is used once"),
+    "video id text": (set_at("videos", 0, "id", "a"), r"videos\[0\].id: found 'a', expected an integer"),
+    "category id twice": (set_at("categories", 1, "id", 7), r"categories\[1\].id: found 7, .* used once"),
+    "annotation id twice": (set_at("annotations", 3, "id", 100), r"annotations\[3\].id: found 100, .* used once"),
+    "category without name": (set_at("categories", 0, "name", None), "category 7: name: found None, expected a string"),
+    "length": (set_at("videos", 0, "length", 5), "video 11: length: found 5, expected 6, the number of file_names"),
+    "no frames": (set_at("videos", 0, "file_names", []), r"video 11: file_names: found \[\], expected a list of paths"),
+    "frame no path": (set_at("videos", 0, "file_names", 2, None), r"video 11: file_names\[2\]: found None"),
+    "height": (set_at("videos", 0, "height", -24), "video 11: height: found -24, expected a positive integer"),
+    "width": (set_at("videos", 1, "width", None), "video 5: width: found None, expected a positive integer"),
+    "unknown video": (set_at("annotations", 0, "video_id", 6), "annotation 100: video_id: found 6, .* one of 'videos'"),
+    "unknown category": (
+        set_at("annotations", 2, "category_id", 3),
+        "annotation 102: category_id: found 3, expected the id of one of 'categories'",
+    ),
+    "iscrowd": (set_at("annotations", 0, "iscrowd", 2), "annotation 100: iscrowd: found 2, expected 0 or 1"),
+    "too few segmentations": (
+        lambda content: content["annotations"][0]["segmentations"].pop(),
+        "annotation 100: length of segmentations: found 5, expected 6, an entry for each frame of video 11",
+    ),
+    "too many boxes": (
+        lambda content: content["annotations"][0]["bboxes"].append(None),
+        "annotation 100: length of bboxes: found 7, expected 6",
+    ),
+    "no segmentations": (set_at("annotations", 0, "segmentations", None), "annotation 100: segmentations: found None"),
+    "RLE of another size": (
+        set_at(*SEGMENTATION, {"size": [40, 24], "counts": "PPPl0"}),
+        r"annotation 101: segmentations\[0\] of video 11: found an RLE of size \[40, 24\], expected \[24, 40\]",
+    ),
+    "RLE without size": (set_at(*SEGMENTATION, {"counts": "PPPl0"}), r"segmentations\[0\] .* an RLE of size None"),
+    "RLE without counts": (set_at(*SEGMENTATION, {"size": [24, 40]}), "RLE counts of type NoneType"),
+    "RLE that ends early": (
+        set_at(*SEGMENTATION, {**RLE, "counts": "0"}),
+        r"annotation 101: segmentations\[0\] .* found an RLE with counts that add up to 0, expected 960",
+    ),
+    "RLE that is none": (set_at(*SEGMENTATION, {**RLE, "counts": "PP\ud800"}), "an RLE with counts that are no RLE"),
+    "RLE with empty counts": (set_at(*SEGMENTATION, {**RLE, "counts": ""}), "an RLE with empty counts"),
+    "uncompressed RLE": (
+        set_at(*SEGMENTATION, {**RLE, "counts": [900, 59]}),
+        "counts that add up to 959, expected 960",
+    ),
+    "negative counts": (set_at(*SEGMENTATION, {**RLE, "counts": [961, -1]}), "counts that are not whole numbers"),
+    "polygon of two points": (set_at(*SEGMENTATION, [[1, 2, 3, 4]]), "expected at least three points"),
+    "polygon of text": (set_at(*SEGMENTATION, [["1"] * 6]), "coordinates that are not finite numbers"),
+    "segmentation a number": (set_at(*SEGMENTATION, 5), "found int, expected an RLE, polygons or null"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_name_file_place_finding_and_expectation(tiny, fault):
+    change, message = FAULTS[fault]
+    change(tiny.content)
+    tiny.write()
+    with pytest.raises(ValueError, match=f"^{re.escape(tiny.json_file)}: .*{message}"):
+        load_ytvis_json(tiny.json_file, tiny.image_root)
+
+
+def test_missing_json(tiny, register):
+    Path(tiny.json_file).unlink()
+    name = register(tiny)
+    with pytest.raises(FileNotFoundError, match=f"{re.escape(tiny.json_file)}: annotation file of data set '{name}'"):
+        DatasetCatalog.get(name)
+
+
+def test_missing_image_root(tiny):
+    with pytest.raises(FileNotFoundError, match="nowhere: image folder does not exist"):
+        load_ytvis_json(tiny.json_file, str(tiny.root / "nowhere"))
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.999])
+def test_json_cut_in_the_middle(tiny, kept):
+    text = Path(tiny.json_file).read_text()
+    length = kept if kept >= 1 or kept == 0 else int(kept * len(text))
+    Path(tiny.json_file).write_text(text[:length])
+    place = rf"line 1, column \d+ \(character \d+ of {length}\)"
+    with pytest.raises(ValueError, match=f"{re.escape(tiny.json_file)}: not valid json, or cut off, at {place}"):
+        load_ytvis_json(tiny.json_file, tiny.image_root)
+
+
+def test_json_that_is_no_text(tiny):
+    Path(tiny.json_file).write_bytes(b"\xff\xd8\xff\xe0 a picture")
+    with pytest.raises(ValueError, match=f"{re.escape(tiny.json_file)}: not text in UTF-8"):
+        load_ytvis_json(tiny.json_file, tiny.image_root)
+
+
+def test_json_that_is_nested_without_end(tiny):
+    Path(tiny.json_file).write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=re.escape(tiny.json_file)):
+        load_ytvis_json(tiny.json_file, tiny.image_root)
+
+
+def encode(mask):
+    return mask_util.encode(np.asfortranarray(mask))["counts"]
+
+
+def test_segmentations_without_fault():
+    counts = encode(np.eye(24, 40, dtype=np.uint8))
+    segmentations = [
+        {"size": [24, 40], "counts": counts.decode()},
+        None,
+        {"size": (24, 40), "counts": counts},
+        {"size": [24, 40], "counts": [0, 960]},
+        [[0, 0, 5.5, 0, 5, 5], [7, 7, 9, 7, 9, 9, 7, 9]],
+        [],
+    ]
+    assert find_fault(segmentations, 24, 40) is None
+    assert find_fault([], 24, 40) is None
+
+
+@st.composite
+def masks(draw):
+    height, width = draw(st.integers(1, 300)), draw(st.integers(1, 300))
+    density = draw(st.sampled_from([0, 0.001, 0.03, 0.5, 1]))
+    generator = np.random.default_rng(draw(st.integers(0, 999)))
+    return (generator.random((height, width)) < density).astype(np.uint8)
+
+
+@settings(deadline=None)
+@given(st.lists(masks(), min_size=1, max_size=5))
+def test_pixels_of_an_rle(drawn):
+    assert count_pixels([encode(mask) for mask in drawn]) == [mask.size for mask in drawn]
+
+
+def test_pixels_of_runs_as_long_as_they_get():
+    """Runs of 2**32 - 1 pixels, the longest that pycocotools writes, after short ones."""
+    runs = [5, 3, 2**32 - 1, 7, 2**32 - 10, 1, 1]
+    rle = mask_util.frPyObjects({"size": [2**16, 2**18], "counts": runs}, 2**16, 2**18)
+    assert count_pixels([rle["counts"]]) == [sum(runs)]
+
+
+@pytest.mark.parametrize("text", [b"PPPl", b"\x00", b" 0", "é0".encode(), b"PPPPPPPPPPPPPPPPPPP0"])
+def test_what_is_no_rle(text):
+    good = encode(np.eye(24, 40, dtype=np.uint8))
+    assert count_pixels([good, text, good]) == [960, -1, 960]
+
+
+@settings(max_examples=200, deadline=None)
+@given(place=st.integers(0, 10**6), value=st.integers(0, 255))
+def test_a_damaged_rle_is_found_or_decodes(place, value):
+    """Whatever byte is changed: a fault, or an error of pycocotools, or a whole mask."""
+    damaged = bytearray(encode(np.eye(24, 40, dtype=np.uint8)))
+    damaged[place % len(damaged)] = value
+    segmentation = {"size": [24, 40], "counts": bytes(damaged)}
+    if find_fault([segmentation], 24, 40) is None:
+        try:
+            assert mask_util.decode([segmentation]).max() <= 1
+        except ValueError as error:
+            assert "Invalid RLE" in str(error)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "size", "counts"]), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_value_anywhere_gives_a_result_or_one_clear_error(tiny, data):
+    content = copy.deepcopy(tiny.content)
+    node, path = content, []
+    while isinstance(node, dict | list) and node and (not path or data.draw(st.integers(0, 3)) > 0):
+        parent = node
+        keys = sorted(node) if isinstance(node, dict) else range(len(node))
+        path.append(data.draw(st.sampled_from(list(keys))))
+        node = parent[path[-1]]
+    parent[path[-1]] = data.draw(JSON_VALUES)
+    Path(tiny.json_file).write_text(json.dumps(content))
+    try:
+        records = load_ytvis_json(tiny.json_file, tiny.image_root)
+    except ValueError as error:
+        assert str(error).startswith(tiny.json_file)
+    else:
+        assert records
