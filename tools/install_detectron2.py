@@ -494,8 +494,6 @@ def record_hash(text: str) -> str:
 
 def run_pip(*arguments: str, environment: dict[str, str] | None = None) -> None:
     """Run this Python's pip; InstallError with all that it printed if it fails."""
-    if importlib.util.find_spec("pip") is None:
-        raise InstallError(f"{sys.executable} has no pip: run {sys.executable} -m ensurepip first")
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
     run(command, f"pip {arguments[0]}", environment or {})
 

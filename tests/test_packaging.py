@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""setup.py, the lock and the Makefile: what they ask for, that they agree, and what they say when they cannot work."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import metadata, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHONS = ("3.10", "3.11", "3.12")
+
+
+def plugin_requirements() -> dict[str, Requirement]:
+    """What setup.py asks for, with the extra ``dev``, by name."""
+    return {(requirement := Requirement(line)).name: requirement for line in requires("detectron2-ifc")}
+
+
+def locked_versions(python: str) -> dict[str, str]:
+    """Package -> version that the lock pins for a Python on 64-bit Linux."""
+    environment = {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": "x86_64",
+    }
+    versions = {}
+    lines = (ROOT / "requirements.lock").read_text().replace("\\\n", " ").splitlines()
+    for line in (line for line in lines if line.strip() and not line.startswith("#")):
+        requirement = Requirement(line.split(" --hash=")[0].strip())
+        (pin,) = requirement.specifier
+        assert pin.operator == "==" and "*" not in pin.version, line
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", line), f"{requirement.name} has no checksum"
+        if requirement.marker is None or requirement.marker.evaluate(environment):
+            assert requirement.name not in versions, f"{requirement.name} is pinned twice for Python {python}"
+            versions[requirement.name] = pin.version
+    return versions
+
+
+@pytest.mark.parametrize(
+    ("package", "inside", "outside"),
+    [
+        ("torch", ["2.11.0", "2.12.1", "2.13.0", "2.14.1"], ["2.10.0", "2.15.0"]),
+        ("torchvision", ["0.26.0", "0.27.1", "0.28.0", "0.29.1"], ["0.25.0", "0.30.0"]),
+        ("detectron2", ["0.5+ifc.pure", "0.5", "0.6", "0.6+cu128"], ["0.4.1"]),
+    ],
+)
+def test_ranges(package: str, inside: list[str], outside: list[str]) -> None:
+    specifier = plugin_requirements()[package].specifier
+    assert [version for version in inside + outside if version in specifier] == inside
+
+
+def test_python_range() -> None:
+    supported = SpecifierSet(metadata("detectron2-ifc")["Requires-Python"])
+    assert [minor for minor in range(20) if f"3.{minor}.1" in supported] == [10, 11, 12]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_lock_pins_all_that_is_needed(python: str) -> None:
+    locked = locked_versions(python)
+    assert (locked["torch"], locked["torchvision"]) == ("2.14.1", "0.29.1")
+    needed = [*plugin_requirements().values(), *map(Requirement, requires("detectron2"))]
+    for requirement in needed:
+        if requirement.name != "detectron2":
+            assert locked[requirement.name] in requirement.specifier, requirement.name
+
+
+def test_lock_names_no_index() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    assert not re.search(r"://|--(extra-)?index|--find-links| @ ", lock)
+
+
+def test_wheel_holds_the_whole_package(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    package = ROOT / "projects" / "IFC" / "ifc"
+    shutil.copytree(package, source / "projects" / "IFC" / "ifc", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "pyproject.toml", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", tmp_path, source],
+        check=True,
+        cwd=tmp_path,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if ".dist-info/" not in name]
+    assert sorted(names) == sorted(str(path.relative_to(package.parent)) for path in package.rglob("*.py"))
+
+
+def fake_python(folder: Path, version: tuple[int, int]) -> Path:
+    """A python3 that answers every question about its version with `version`, and works otherwise."""
+    python = folder / "python3"
+    pretend = f"import sys; sys.version_info = {(*version, 0, 'final', 0)}; exec(sys.argv[1])"
+    python.write_text(
+        "#!/bin/sh\n"
+        f'[ "$1" = -V ] && {{ echo Python {version[0]}.{version[1]}.0; exit; }}\n'
+        f'[ "$1" = -c ] && exec "{sys.executable}" -c "{pretend}" "$2"\n'
+        f'exec "{sys.executable}" "$@"\n'
+    )
+    python.chmod(0o755)
+    return python
+
+
+@pytest.fixture
+def makefile(tmp_path: Path) -> Path:
+    """A folder with the Makefile alone, where every set-up starts anew."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    return tmp_path
+
+
+def make(folder: Path, *arguments: str, path: Path | None = None) -> subprocess.CompletedProcess:
+    """Run make; `path` replaces the folders in which it looks for programs."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHON", "MAKEFLAGS")}
+    if path is not None:
+        environment["PATH"] = str(path)
+    return subprocess.run(
+        [shutil.which("make"), *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("version", [(3, 9), (3, 13), (2, 7)])
+def test_make_refuses_other_pythons(makefile: Path, version: tuple[int, int]) -> None:
+    python = fake_python(makefile, version)
+    result = make(makefile, ".venv/.made", f"PYTHON={python}")
+    assert result.returncode != 0
+    expected = f"IFC needs Python 3.10, 3.11 or 3.12; PYTHON={python} is Python {version[0]}.{version[1]}.0."
+    assert expected in result.stderr
+    assert not (makefile / ".venv").exists()
+
+
+def test_make_says_that_no_python_fits(makefile: Path) -> None:
+    folder = makefile / "bin"
+    folder.mkdir()
+    (folder / "sh").symlink_to("/bin/sh")
+    fake_python(folder, (3, 13))
+    result = make(makefile, ".venv/.made", path=folder)
+    assert result.returncode != 0
+    assert "IFC needs Python 3.10, 3.11 or 3.12, and none is on the PATH." in result.stderr
+
+
+def test_make_says_that_python_does_not_run(makefile: Path) -> None:
+    result = make(makefile, ".venv/.made", "PYTHON=/no/such/python")
+    assert result.returncode != 0
+    assert "PYTHON=/no/such/python does not run." in result.stderr
+
+
+@pytest.mark.parametrize("version", [(3, 10), (3, 12)])
+def test_make_takes_the_python_it_is_given(makefile: Path, version: tuple[int, int]) -> None:
+    result = make(makefile, ".venv/.made", f"PYTHON={fake_python(makefile, version)}")
+    assert result.returncode == 0, result.stderr
+    assert (makefile / ".venv" / "bin" / "python").exists()
+    assert make(makefile, "--question", ".venv/.made").returncode == 0
