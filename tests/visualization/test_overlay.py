@@ -152,11 +152,15 @@ def test_labels_do_not_cover_each_other():
         assert box_pixels >= (alone == color).all(axis=2).sum()
 
 
-def test_best_track_is_in_front():
+@pytest.mark.parametrize("num_tracks", [2, 50])
+def test_best_track_is_in_front(num_tracks):
     blank = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     mask = encoded(box_mask(100, 150, 220, 330))
-    tracks = [DrawnTrack(1, "cat", 0.9, [mask]), DrawnTrack(2, "dog", 0.5, [mask])]
+    tracks = [DrawnTrack(number, "cat", 0.9, [mask]) for number in range(1, num_tracks + 1)]
     drawn = OverlayDrawer(tracks, HEIGHT, WIDTH).draw(blank, 0)
+    label = OverlayDrawer(tracks[:1], HEIGHT, WIDTH).draw(blank, 0)[:100]
+    is_label = (label == track_color(1)).all(axis=2)
+    np.testing.assert_array_equal(drawn[:100][is_label], label[is_label])
     np.testing.assert_array_equal(drawn[110, 150], track_color(1))
 
 

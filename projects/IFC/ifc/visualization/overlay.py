@@ -145,12 +145,12 @@ class OverlayDrawer:
             rle = self.tracks[number].masks[index]
             if rle is not None:
                 boxes[number] = self._paint_mask(canvas, rle, self._colors[number])
-        placed: list[Box] = []
-        for box, label in zip(boxes, self._labels, strict=True):
-            if box is not None:
-                spot = _place_label(box, label.shape[:2], self.size, placed)
-                placed.append(spot)
-                canvas[spot[1] : spot[3], spot[0] : spot[2]] = label
+        labels = [(box, label) for box, label in zip(boxes, self._labels, strict=True) if box is not None]
+        spots: list[Box] = []
+        for box, label in labels:
+            spots.append(_place_label(box, label.shape[:2], self.size, spots))
+        for (left, top, right, bottom), (_, label) in zip(reversed(spots), reversed(labels), strict=True):
+            canvas[top:bottom, left:right] = label
         return canvas
 
     def _paint_mask(self, canvas: np.ndarray, rle: Mapping[str, Any], color: tuple[int, int, int]) -> Box | None:
@@ -213,17 +213,17 @@ def _text_color(background: tuple[int, int, int]) -> str:
 
 def _place_label(box: Box, label_size: tuple[int, int], frame_size: tuple[int, int], placed: Sequence[Box]) -> Box:
     """
-    Where a label goes: above its mask, else below, else inside at the top, the middle or the bottom; the first of these
-    that is within the frame and clear of the labels already placed, else the first within the frame.
+    Where a label goes: above its mask, else below, else inside as far up as possible; the first of these that is within
+    the frame and clear of the labels already placed, else the first within the frame.
     """
     left, top, right, bottom = box
     label_height, label_width = label_size
     frame_height, frame_width = frame_size
     x = min(max((left + right - label_width) // 2, 0), frame_width - label_width)
-    middle = (top + bottom - label_height) // 2
+    inside = range(top, bottom - label_height + 1, label_height)
     spots = [
         (x, y, x + label_width, y + label_height)
-        for y in (top - label_height, bottom, top, middle, bottom - label_height)
+        for y in (top - label_height, bottom, *inside)
         if 0 <= y <= frame_height - label_height
     ]
     if not spots:

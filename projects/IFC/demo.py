@@ -1,0 +1,426 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Track the objects of videos and draw them: videos in, overlay videos and results out.
+
+    python projects/IFC/demo.py --config-file CFG --input VIDEO [VIDEO ...] --output DIR \\
+        [--confidence-threshold 0.3] [MODEL.WEIGHTS model.pth] [KEY VALUE ...]
+
+An input is a video file, a folder of frames (an image file each, in natural order) or a single image. DIR receives
+
+- NAME.mp4 for each video: one colour a track, with its class, score and id (H.264, no sound; the frame rate of
+  the input; small videos are enlarged by a whole factor so that the labels are readable). NAME.png for each image.
+- results.json: all tracks of all videos, also those below the threshold, in YTVIS's results format (a list of
+  {video_id, category_id, score, segmentations}), and videos.json, which says what the ids mean: {"videos": [{id,
+  file_name, length, height, width, overlay}], "categories": [{id, name}]}. Videos are numbered from 1 as given.
+- image_results.json and images.json: the same for images, in COCO's results format.
+
+Every input is opened before any work, so that a wrong one is known at once. What is computed when a video proves to be
+damaged further on is kept: the frames before the damage count as a shorter video, the other inputs follow, and the
+program ends with an error. Needs the time of one network pass a frame; frames are decoded as they are used (twice), so
+that memory does not grow with the size of the video's frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import transforms as T
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
+from detectron2.modeling import build_model
+from detectron2.utils.logger import setup_logger
+from torch import Tensor
+from tqdm import tqdm
+
+from ifc.engine import IfcCheckpointer, setup_config
+from ifc.visualization import (
+    FrameSource,
+    ImageReader,
+    OverlayDrawer,
+    VideoReadError,
+    VideoWriter,
+    open_frames,
+    select_tracks,
+)
+
+logger = logging.getLogger("detectron2.ifc.demo")
+
+
+def get_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Track the objects of videos, and draw them.",
+        epilog="Example: demo.py --config-file projects/IFC/configs/base_ytvis.yaml --input cats.mp4 --output out "
+        "MODEL.WEIGHTS model.pth MODEL.DEVICE cpu",
+    )
+    parser.add_argument("--config-file", required=True, metavar="FILE")
+    parser.add_argument(
+        "--input", required=True, nargs="+", type=Path, metavar="PATH", help="video files, folders of frames, images"
+    )
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for overlays and results")
+    parser.add_argument(
+        "--confidence-threshold", type=float, default=0.3, help="smallest score that is drawn (default 0.3)"
+    )
+    parser.add_argument(
+        "--frame-rate",
+        type=float,
+        default=10.0,
+        help="frames a second of the overlays of folders of frames, which have no rate of their own (default 10)",
+    )
+    parser.add_argument(
+        "--scale",
+        type=int,
+        help="enlarge the overlays by this whole factor (default: the smallest that makes the shorter side 360 pixels)",
+    )
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config options, put last")
+    return parser
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of the data set that a model was trained for.
+
+    Attributes:
+        names: name of each contiguous class.
+        ids: the data set's own category id of each.
+    """
+
+    names: list[str]
+    ids: list[int]
+
+    def as_json(self) -> list[dict[str, Any]]:
+        return [{"id": id_, "name": name} for id_, name in zip(self.ids, self.names, strict=True)]
+
+
+def find_classes(cfg: CfgNode) -> Classes:
+    """The classes of ``DATASETS.TEST[0]``.
+
+    Raises:
+        ValueError: if that data set is not known or has another number of classes than the model.
+    """
+    if not cfg.DATASETS.TEST:
+        raise ValueError("DATASETS.TEST: found no data set, expected the one whose class names are the labels")
+    name = cfg.DATASETS.TEST[0]
+    names = MetadataCatalog.get(name).get("thing_classes") if name in DatasetCatalog else None
+    if names is None:
+        raise ValueError(
+            f"DATASETS.TEST: found {name!r}, expected a registered data set with class names (thing_classes)"
+        )
+    if len(names) != cfg.MODEL.IFC.NUM_CLASSES:
+        raise ValueError(
+            f"MODEL.IFC.NUM_CLASSES: found {cfg.MODEL.IFC.NUM_CLASSES}, expected the {len(names)} classes of {name}"
+        )
+    to_contiguous = MetadataCatalog.get(name).get("thing_dataset_id_to_contiguous_id")
+    # A COCO data set of one's own gets this table when its json is read, which the demo has no need of.
+    ids = sorted(to_contiguous, key=to_contiguous.get) if to_contiguous else list(range(len(names)))
+    return Classes(list(names), ids)
+
+
+class _WholeCheckpointer(IfcCheckpointer):
+    """Training may start from a part of a checkpoint; what it does not find would make a demo's results random."""
+
+    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+        incompatible = super()._load_model(checkpoint)
+        missing = [name for name in incompatible.missing_keys if name.startswith("detr.")]
+        if missing:
+            raise ValueError(
+                "MODEL.WEIGHTS: expected a checkpoint of this config's model, found one without fitting values for "
+                f"{len(missing)} of its parameters, {missing[0]} the first"
+            )
+        return incompatible
+
+
+class Predictor:
+    """
+    The model of a config, with its weights, and what its input must look like.
+
+    Raises:
+        ValueError: if the weights cannot be read or are not those of such a model.
+    """
+
+    def __init__(self, cfg: CfgNode):
+        if not cfg.MODEL.WEIGHTS:
+            raise ValueError("MODEL.WEIGHTS: found nothing, expected a checkpoint; add MODEL.WEIGHTS model.pth")
+        self.model = build_model(cfg).eval()
+        _WholeCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
+        self._resize = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
+        self._is_bgr = cfg.INPUT.FORMAT == "BGR"
+
+    def to_input(self, frame: np.ndarray) -> Tensor:
+        """(H, W, 3) uint8 RGB -> uint8 (3, h, w), resized and with the channels in the order of INPUT.FORMAT."""
+        resized = self._resize.get_transform(frame).apply_image(frame)
+        if self._is_bgr:
+            resized = resized[:, :, ::-1]
+        return torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor | StreamedFrames, size: tuple[int, int], **fields: Any) -> Any:
+        """What ``Ifc.forward`` gives for an image (a tensor) or a video, with masks of ``size`` (height, width)."""
+        return self.model([{"image": image, "height": size[0], "width": size[1], **fields}])
+
+
+class StreamedFrames:
+    """
+    The frames of a source as the network takes them, decoded while it goes through them. Stands in for the list of
+    frames of a loader's sample.
+
+    Reading ends at the first damaged frame: ``error`` then says what was wrong. After an iteration, ``num_read`` is the
+    number of frames it gave.
+    """
+
+    def __init__(self, source: FrameSource, predictor: Predictor):
+        self._source = source
+        self._predictor = predictor
+        self.num_read = 0
+        self.error: VideoReadError | None = None
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self._predictor.to_input(next(itertools.islice(self._source, index, None)))
+
+    def __iter__(self) -> Iterator[Tensor]:
+        self.num_read, self.error = 0, None
+        try:
+            for frame in _progress(self._source, self._source, "tracking"):
+                self.num_read += 1
+                yield self._predictor.to_input(frame)
+        except VideoReadError as error:
+            if self.num_read == 0:
+                raise
+            self.error = error
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input: its id in the results, and the file that its overlay goes to."""
+
+    id: int
+    source: FrameSource
+    overlay: Path
+
+    @property
+    def is_image(self) -> bool:
+        return isinstance(self.source, ImageReader)
+
+    def as_json(self) -> dict[str, Any]:
+        height, width = self.source.size
+        return {
+            "id": self.id,
+            "file_name": str(self.source.path),
+            "height": height,
+            "width": width,
+            "overlay": self.overlay.name,
+        }
+
+
+def plan_jobs(inputs: Sequence[Path], output: Path) -> list[Job]:
+    """
+    Open every input and give each an overlay of its own, under its own name if that is free and not that of an input.
+    Videos and images are numbered apart, from 1.
+
+    Raises:
+        ValueError: if an input cannot be read.
+    """
+    jobs: list[Job] = []
+    input_files = {path.resolve() for path in inputs}
+    taken: set[Path] = set()
+    for path in inputs:
+        source = open_frames(path)
+        is_image = isinstance(source, ImageReader)
+        number = 1 + sum(job.is_image == is_image for job in jobs)
+        suffix = ".png" if is_image else ".mp4"
+        name = path.resolve().name if path.is_dir() else path.stem
+        if (output / (name + suffix)).resolve() in input_files:
+            name += "_overlay"
+        names = itertools.chain([name], (f"{name}_{k}" for k in itertools.count(2)))
+        overlay = next(
+            output / (n + suffix) for n in names if (output / (n + suffix)).resolve() not in taken | input_files
+        )
+        taken.add(overlay.resolve())
+        jobs.append(Job(number, source, overlay))
+    return jobs
+
+
+def make_output_folder(output: Path) -> None:
+    """
+    Raises:
+        OSError: if files cannot be written to ``output``.
+    """
+    probe = output / f".writable.{os.getpid()}"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OSError(
+            f"--output {output}: expected a folder that can be written to, found: {error.strerror}"
+        ) from error
+
+
+@dataclass
+class Demo:
+    """Runs the jobs and gathers their results."""
+
+    predictor: Predictor
+    classes: Classes
+    confidence_threshold: float
+    scale: int | None
+    frame_rate: float
+    videos: list[dict[str, Any]] = field(default_factory=list)
+    video_results: list[dict[str, Any]] = field(default_factory=list)
+    images: list[dict[str, Any]] = field(default_factory=list)
+    image_results: list[dict[str, Any]] = field(default_factory=list)
+
+    def run_video(self, job: Job) -> VideoReadError | None:
+        """Track and draw a video. Returns what was wrong with it if it broke on the way."""
+        frames = StreamedFrames(job.source, self.predictor)
+        output = self.predictor(frames, job.source.size, video_id=job.id)
+        self.videos.append({**job.as_json(), "length": frames.num_read})
+        self.video_results += [
+            {"video_id": job.id, "category_id": self.classes.ids[label], "score": score, "segmentations": masks}
+            for score, label, masks in zip(
+                output["pred_scores"], output["pred_labels"], output["pred_masks"], strict=True
+            )
+        ]
+        drawer = self._drawer(job, output["pred_scores"], output["pred_labels"], output["pred_masks"])
+        with VideoWriter(job.overlay, job.source.frame_rate or self.frame_rate) as writer:
+            readable = itertools.islice(job.source, frames.num_read)
+            for index, frame in enumerate(_progress(readable, job.source, "drawing", frames.num_read)):
+                writer.write(drawer.draw(frame, index))
+        if frames.error is None and frames.num_read < 0.9 * (job.source.num_frames or 0):
+            logger.warning(f"{job.source.path} ends early: its header promises about {job.source.num_frames} frames")
+        _report(job, f"{frames.num_read} frames", drawer)
+        return frames.error
+
+    def run_image(self, job: Job) -> None:
+        """Segment and draw an image."""
+        (frame,) = job.source
+        output = self.predictor(self.predictor.to_input(frame), job.source.size, image_id=job.id)
+        found = instances_to_coco_json(output[0]["instances"].to("cpu"), job.id)
+        drawer = self._drawer(
+            job,
+            [instance["score"] for instance in found],
+            [instance["category_id"] for instance in found],
+            [[instance["segmentation"]] for instance in found],
+        )
+        self.images.append(job.as_json())
+        self.image_results += [
+            {**instance, "category_id": self.classes.ids[instance["category_id"]]} for instance in found
+        ]
+        _, png = cv2.imencode(".png", drawer.draw(frame, 0)[:, :, ::-1])
+        _write_whole(job.overlay, png.tobytes())
+        _report(job, "image", drawer)
+
+    def _drawer(
+        self, job: Job, scores: Sequence[float], labels: Sequence[int], masks: Sequence[Sequence[Any]]
+    ) -> OverlayDrawer:
+        tracks = select_tracks(scores, labels, masks, self.classes.names, self.confidence_threshold)
+        return OverlayDrawer(tracks, *job.source.size, scale=self.scale)
+
+    def write_results(self, output: Path) -> None:
+        """Write what there is, videos and images apart."""
+        if self.videos:
+            _write_json(output / "results.json", self.video_results)
+            _write_json(output / "videos.json", {"videos": self.videos, "categories": self.classes.as_json()})
+        if self.images:
+            _write_json(output / "image_results.json", self.image_results)
+            _write_json(output / "images.json", {"images": self.images, "categories": self.classes.as_json()})
+
+
+def prepare(args: argparse.Namespace) -> tuple[Demo, list[Job]]:
+    """
+    Everything that comes before the work, and may turn out to be impossible.
+
+    Raises:
+        OSError, ValueError: for a wrong argument, config, checkpoint, input or output folder.
+    """
+    if not 0 <= args.confidence_threshold <= 1:
+        raise ValueError(f"--confidence-threshold: found {args.confidence_threshold}, expected 0 to 1")
+    if not 0 < args.frame_rate <= 1000:
+        raise ValueError(f"--frame-rate: found {args.frame_rate}, expected above 0 and at most 1000")
+    if args.scale is not None and args.scale < 1:
+        raise ValueError(f"--scale: found {args.scale}, expected at least 1")
+    cfg = setup_config(args.config_file, args.opts)
+    classes = find_classes(cfg)
+    jobs = plan_jobs(args.input, args.output)
+    make_output_folder(args.output)
+    if cfg.INPUT.SAMPLING_FRAME_NUM <= cfg.MODEL.IFC.CLIP_STRIDE and not all(job.is_image for job in jobs):
+        logger.warning(
+            "Windows do not overlap, so that no object is followed from one to the next: INPUT.SAMPLING_FRAME_NUM is "
+            f"{cfg.INPUT.SAMPLING_FRAME_NUM}, MODEL.IFC.CLIP_STRIDE {cfg.MODEL.IFC.CLIP_STRIDE}."
+        )
+    return Demo(Predictor(cfg), classes, args.confidence_threshold, args.scale, args.frame_rate), jobs
+
+
+def run(demo: Demo, jobs: Sequence[Job], output: Path) -> list[VideoReadError]:
+    """Do all jobs and write the results. Returns what was wrong with inputs that were used in part or not at all."""
+    errors: list[VideoReadError] = []
+    try:
+        for job in jobs:
+            try:
+                error = demo.run_image(job) if job.is_image else demo.run_video(job)
+            except VideoReadError as unreadable:
+                error = unreadable
+            if error is not None:
+                errors.append(error)
+    finally:  # also after an interrupt: what is computed is kept
+        demo.write_results(output)
+    return errors
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program. Returns the exit status: 0, or 1 after an error, which is written to stderr."""
+    args = get_parser().parse_args(argv)
+    setup_logger(name="fvcore")
+    setup_logger()
+    try:
+        demo, jobs = prepare(args)
+    except (OSError, ValueError) as error:
+        return _fail([error])
+    try:
+        return _fail(run(demo, jobs, args.output))
+    except OSError as error:  # the disk is full
+        return _fail([error])
+
+
+def _fail(errors: Sequence[Exception]) -> int:
+    for error in errors:
+        print(f"demo.py: error: {error}", file=sys.stderr)
+    return 1 if errors else 0
+
+
+def _progress(frames: Iterable[np.ndarray], source: FrameSource, doing: str, total: int | None = None) -> tqdm:
+    return tqdm(frames, desc=f"{source.path.name}: {doing}", total=total or source.num_frames, unit="frame")
+
+
+def _report(job: Job, what: str, drawer: OverlayDrawer) -> None:
+    tracks = ", ".join(track.label for track in drawer.tracks) or "nothing above the threshold"
+    logger.info(f"{job.source.path}: {what}, {tracks} -> {job.overlay}")
+
+
+def _write_json(path: Path, content: Any) -> None:
+    _write_whole(path, json.dumps(content).encode())
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

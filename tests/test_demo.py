@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: Apache-2.0
+"""demo.py from files to files, with a tiny network on random weights."""
+
+import importlib.util
+import json
+import os
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+from detectron2.modeling import build_model
+from pycocotools import mask as mask_api
+
+from ifc.data.shapes import CATEGORIES, render_video
+from ifc.engine import setup_config
+from ifc.visualization import VideoReader, VideoWriter
+
+PROJECT = Path(__file__).parents[1] / "projects" / "IFC"
+HEIGHT, WIDTH, LENGTH = 64, 96, 5
+
+CONFIG = """
+VERSION: 2
+MODEL:
+  META_ARCHITECTURE: "Ifc"
+  DEVICE: "cpu"
+  MASK_ON: True
+  RESNETS:
+    STEM_OUT_CHANNELS: 8
+    RES2_OUT_CHANNELS: 16
+    WIDTH_PER_GROUP: 8
+    OUT_FEATURES: ["res2", "res3", "res4", "res5"]
+  BACKBONE:
+    NAME: "build_resnet_backbone"
+  IFC:
+    NUM_CLASSES: 6
+    HIDDEN_DIM: 32
+    NHEADS: 4
+    DIM_FEEDFORWARD: 64
+    ENC_LAYERS: 1
+    DEC_LAYERS: 1
+    NUM_OBJECT_QUERIES: 6
+DATASETS:
+  TEST: ("{dataset}",)
+INPUT:
+  FORMAT: "{channels}"
+  SAMPLING_FRAME_NUM: {window}
+  MIN_SIZE_TEST: 32
+  MAX_SIZE_TEST: 128
+"""
+
+
+@pytest.fixture(scope="session")
+def demo():
+    spec = importlib.util.spec_from_file_location("ifc_demo", PROJECT / "demo.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """Configs, a checkpoint of each and inputs that the tests read."""
+    root = tmp_path_factory.mktemp("demo")
+    config = CONFIG.format(dataset="shapes_val", channels="RGB", window=3)
+    (root / "video.yaml").write_text(config)
+    (root / "coco.yaml").write_text(CONFIG.format(dataset="shapes_coco_val", channels="BGR", window=1))
+    torch.manual_seed(0)
+    model = build_model(setup_config(str(root / "video.yaml"), []))
+    with torch.no_grad():  # spread, confident predictions with masks that differ
+        for parameter in model.detr.class_embed.parameters():
+            parameter.mul_(6)
+        model.detr.query_embed.weight.mul_(5)
+    torch.save({"model": model.state_dict()}, root / "model.pth")
+    frames = render_video(11, HEIGHT, WIDTH, LENGTH).frames
+    with VideoWriter(root / "clip.mp4", Fraction(30000, 1001)) as writer:
+        for frame in frames:
+            writer.write(frame)
+    (root / "frames").mkdir()
+    for number, frame in enumerate(frames[:4], start=8):  # 8, 9, 10, 11: natural order matters
+        assert cv2.imwrite(str(root / "frames" / f"{number}.png"), frame[:, :, ::-1])
+    assert cv2.imwrite(str(root / "image.png"), frames[0][:, :, ::-1])
+    return root
+
+
+@pytest.fixture
+def run(demo, files, tmp_path, capsys):
+    """run(inputs, options..., config=...) -> (exit status, the error lines, output folder)."""
+
+    def run(*inputs, options=("--scale", "1"), opts=(), config="video.yaml"):
+        output = tmp_path / "output"
+        argv = ["--config-file", str(files / config), "--input", *map(str, inputs), "--output", str(output), *options]
+        status = demo.main([*argv, "MODEL.WEIGHTS", str(files / "model.pth"), *opts])
+        errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("demo.py: error: ")]
+        return status, errors, output
+
+    return run
+
+
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+def check_video_results(results, videos):
+    """The results format of YTVIS, for these videos."""
+    lengths = {video["id"]: video["length"] for video in videos}
+    sizes = {video["id"]: [video["height"], video["width"]] for video in videos}
+    for track in results:
+        assert set(track) == {"video_id", "category_id", "score", "segmentations"}
+        assert track["category_id"] in CATEGORIES
+        assert 0 < track["score"] <= 1
+        assert len(track["segmentations"]) == lengths[track["video_id"]]
+        for rle in track["segmentations"]:
+            assert rle is None or (rle["size"] == sizes[track["video_id"]] and mask_api.area(rle) > 0)
+    assert {track["video_id"] for track in results} == set(lengths), "these weights find something in each video"
+
+
+def truncated_copy(path, tmp_path, num_frames=30):
+    """A noisy video of which about half is there."""
+    rng = np.random.default_rng(0)
+    with VideoWriter(tmp_path / path, 25) as writer:
+        for _ in range(num_frames):
+            writer.write(rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8))
+    content = (tmp_path / path).read_bytes()
+    (tmp_path / path).write_bytes(content[: len(content) // 2])
+    return tmp_path / path
+
+
+def test_video_file(run, files):
+    status, errors, output = run(files / "clip.mp4", options=["--confidence-threshold", "0.2"])
+    assert (status, errors) == (0, [])
+    assert sorted(os.listdir(output)) == ["clip.mp4", "results.json", "videos.json"]
+    description = read_json(output / "videos.json")
+    assert description["videos"] == [
+        {
+            "id": 1,
+            "file_name": str(files / "clip.mp4"),
+            "height": HEIGHT,
+            "width": WIDTH,
+            "overlay": "clip.mp4",
+            "length": LENGTH,
+        }
+    ]
+    assert description["categories"] == [{"id": id_, "name": name} for id_, name in CATEGORIES.items()]
+    results = read_json(output / "results.json")
+    check_video_results(results, description["videos"])
+
+    with av.open(str(output / "clip.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.format.name) == ("h264", "yuv420p")
+    overlay = VideoReader(output / "clip.mp4")
+    assert overlay.frame_rate == Fraction(30000, 1001)
+    assert overlay.size == (6 * HEIGHT, 6 * WIDTH)  # the smallest factor that gives 360 rows
+    frames, drawn = list(VideoReader(files / "clip.mp4")), list(overlay)
+    assert len(drawn) == LENGTH
+    shown = [track for track in results if track["score"] >= 0.2]
+    assert shown, "these weights are confident of something"
+    for index, (frame, picture) in enumerate(zip(frames, drawn, strict=True)):
+        enlarged = cv2.resize(frame, (6 * WIDTH, 6 * HEIGHT), interpolation=cv2.INTER_CUBIC).astype(int)
+        difference = np.abs(picture - enlarged).max(axis=2)
+        masks = [mask_api.decode(t["segmentations"][index]) for t in shown if t["segmentations"][index] is not None]
+        covered = np.any(masks, axis=0).repeat(6, axis=0).repeat(6, axis=1)
+        assert np.median(difference[covered]) > 15
+
+
+def test_what_the_model_sees(demo, files):
+    """Frames reach the network as the test mapper gives them: uint8, resized, in the config's channel order."""
+    config = str(files / "coco.yaml")
+    cfg = setup_config(config, ["MODEL.WEIGHTS", str(files / "model.pth")])
+    predictor = demo.Predictor(cfg)
+    frame = np.full((HEIGHT, WIDTH, 3), (10, 20, 30), np.uint8)
+    image = predictor.to_input(frame)
+    assert image.dtype == torch.uint8 and image.shape == (3, 32, 48)
+    assert image[:, 5, 5].tolist() == [30, 20, 10]
+    assert not predictor.model.training
+
+
+def test_results_are_those_of_the_model(demo, run, files):
+    _, _, output = run(files / "clip.mp4")
+    cfg = setup_config(str(files / "video.yaml"), ["MODEL.WEIGHTS", str(files / "model.pth")])
+    predictor = demo.Predictor(cfg)
+    frames = [predictor.to_input(frame) for frame in VideoReader(files / "clip.mp4")]
+    expected = predictor(frames, (HEIGHT, WIDTH))
+    results = read_json(output / "results.json")
+    assert [track["score"] for track in results] == pytest.approx(expected["pred_scores"], abs=1e-6)
+    ids = list(CATEGORIES)
+    assert [track["category_id"] for track in results] == [ids[label] for label in expected["pred_labels"]]
+    assert [track["segmentations"] for track in results] == expected["pred_masks"]
+
+
+def test_several_inputs(run, files, tmp_path):
+    (tmp_path / "other").mkdir()
+    second = tmp_path / "other" / "clip.mp4"
+    second.write_bytes((files / "clip.mp4").read_bytes())
+    inputs = [files / "frames", files / "clip.mp4", second]
+    status, errors, output = run(*inputs, options=["--frame-rate", "5", "--scale", "1"])
+    assert (status, errors) == (0, [])
+    videos = read_json(output / "videos.json")["videos"]
+    assert [(video["id"], video["file_name"], video["length"]) for video in videos] == [
+        (1, str(files / "frames"), 4),
+        (2, str(files / "clip.mp4"), LENGTH),
+        (3, str(second), LENGTH),
+    ]
+    assert [video["overlay"] for video in videos] == ["frames.mp4", "clip.mp4", "clip_2.mp4"]
+    results = read_json(output / "results.json")
+    check_video_results(results, videos)
+    by_video = [[t | {"video_id": 0} for t in results if t["video_id"] == number] for number in (2, 3)]
+    assert by_video[0] == by_video[1]
+    overlay = VideoReader(output / "frames.mp4")
+    assert (overlay.frame_rate, overlay.size, len(list(overlay))) == (5, (HEIGHT, WIDTH), 4)
+
+
+def test_images_with_a_coco_model(run, files):
+    inputs = [files / "image.png", files / "frames" / "9.png", files / "clip.mp4"]
+    status, errors, output = run(*inputs, config="coco.yaml", options=())
+    assert (status, errors) == (0, [])
+    assert sorted(os.listdir(output)) == [
+        *["9.png", "clip.mp4", "image.png", "image_results.json", "images.json", "results.json", "videos.json"]
+    ]
+    description = read_json(output / "images.json")
+    assert [(image["id"], image["overlay"]) for image in description["images"]] == [(1, "image.png"), (2, "9.png")]
+    results = read_json(output / "image_results.json")
+    assert {found["image_id"] for found in results} == {1, 2}
+    for found in results:
+        assert set(found) == {"image_id", "category_id", "bbox", "score", "segmentation"}
+        assert found["category_id"] in CATEGORIES
+        assert found["segmentation"]["size"] == [HEIGHT, WIDTH] and mask_api.area(found["segmentation"]) > 0
+    assert cv2.imread(str(output / "image.png")).shape == (6 * HEIGHT, 6 * WIDTH, 3)
+    assert [video["id"] for video in read_json(output / "videos.json")["videos"]] == [1]
+
+
+def test_video_that_breaks_keeps_what_is_computed(run, files, tmp_path):
+    broken = truncated_copy("broken.mp4", tmp_path)
+    status, errors, output = run(broken, files / "clip.mp4")
+    assert status == 1
+    videos = read_json(output / "videos.json")["videos"]
+    assert [video["file_name"] for video in videos] == [str(broken), str(files / "clip.mp4")]
+    assert 3 < videos[0]["length"] < 25 and videos[1]["length"] == LENGTH
+    assert len(errors) == 1 and f"{broken}: the video breaks at frame {videos[0]['length']} " in errors[0]
+    check_video_results(read_json(output / "results.json"), videos)
+    assert len(list(VideoReader(output / "broken.mp4"))) == videos[0]["length"]
+
+
+def test_results_survive_a_crash(demo, files, run, tmp_path, monkeypatch):
+    model_call = demo.Predictor.__call__
+
+    def crash_on_second(self, *args, video_id, **fields):
+        if video_id == 2:
+            raise KeyboardInterrupt
+        return model_call(self, *args, video_id=video_id, **fields)
+
+    monkeypatch.setattr(demo.Predictor, "__call__", crash_on_second)
+    with pytest.raises(KeyboardInterrupt):
+        run(files / "clip.mp4", files / "frames")
+    output = tmp_path / "output"
+    check_video_results(read_json(output / "results.json"), read_json(output / "videos.json")["videos"])
+    assert sorted(os.listdir(output)) == ["clip.mp4", "results.json", "videos.json"]
+
+
+def test_overlay_never_replaces_an_input(run, files, tmp_path):
+    (tmp_path / "output").mkdir()
+    source = tmp_path / "output" / "clip.mp4"
+    source.write_bytes((files / "clip.mp4").read_bytes())
+    status, _, output = run(source)
+    assert status == 0
+    assert source.read_bytes() == (files / "clip.mp4").read_bytes()
+    assert read_json(output / "videos.json")["videos"][0]["overlay"] == "clip_overlay.mp4"
+    assert len(list(VideoReader(output / "clip_overlay.mp4"))) == LENGTH
+
+
+def test_wrong_inputs_are_named_before_any_work(run, files, tmp_path):
+    (tmp_path / "notes.mp4").write_text("no video " * 100)
+    (tmp_path / "empty").mkdir()
+    for name, message in [
+        ("nowhere.mp4", "no such file or folder"),
+        ("notes.mp4", "unreadable video"),
+        ("empty", "the folder holds no frame"),
+    ]:
+        status, errors, output = run(files / "clip.mp4", tmp_path / name)
+        assert status == 1
+        assert len(errors) == 1 and str(tmp_path / name) in errors[0] and message in errors[0]
+        assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "opts", "message"),
+    [
+        ([], ["MODEL.WEIGHTS", "nowhere.pth"], "MODEL.WEIGHTS nowhere.pth: no such file"),
+        ([], ["MODEL.WEIGHTS", ""], "MODEL.WEIGHTS: found nothing"),
+        ([], ["MODEL.IFC.HIDDEN_DIM", "64"], "MODEL.WEIGHTS: expected a checkpoint of this config's model"),
+        ([], ["MODEL.IFC.NUM_CLASSES", "5"], "MODEL.IFC.NUM_CLASSES: found 5, expected the 6 classes of shapes_val"),
+        ([], ["MODEL.NO_SUCH_KEY", "1"], "NO_SUCH_KEY"),
+        ([], ["DATASETS.TEST", "('nothing',)"], "DATASETS.TEST: found 'nothing', expected a registered data set"),
+        ([], ["DATASETS.TEST", "()"], "DATASETS.TEST: found no data set"),
+        (["--confidence-threshold", "30"], [], "--confidence-threshold: found 30.0, expected 0 to 1"),
+        (["--frame-rate", "0"], [], "--frame-rate: found 0.0, expected above 0"),
+        (["--scale", "0"], [], "--scale: found 0, expected at least 1"),
+    ],
+)
+def test_wrong_arguments_are_named(run, files, options, opts, message):
+    status, errors, output = run(files / "clip.mp4", options=options, opts=opts)
+    assert status == 1
+    assert len(errors) == 1 and message in errors[0]
+    assert not output.exists() or os.listdir(output) == []
+
+
+def test_missing_config(demo, files, tmp_path, capsys):
+    argv = ["--config-file", "nowhere.yaml", "--input", str(files / "clip.mp4"), "--output", str(tmp_path / "output")]
+    assert demo.main(argv) == 1
+    assert "demo.py: error: --config-file nowhere.yaml: no such file" in capsys.readouterr().err
+
+
+def test_output_that_is_a_file(run, files, tmp_path):
+    (tmp_path / "output").write_text("in the way")
+    status, errors, output = run(files / "clip.mp4")
+    assert status == 1
+    assert len(errors) == 1 and f"--output {output}: expected a folder that can be written to" in errors[0]
+    assert output.read_text() == "in the way"
+
+
+@pytest.mark.parametrize(("window", "is_warned"), [(1, True), (2, False)])
+def test_windows_that_do_not_overlap_are_warned_of(demo, run, files, caplog, monkeypatch, window, is_warned):
+    monkeypatch.setattr(demo.logger, "handlers", [caplog.handler])  # detectron2's logger does not reach pytest's
+    run(files / "frames", opts=["INPUT.SAMPLING_FRAME_NUM", str(window)])
+    assert ("no object is followed" in caplog.text) == is_warned
+
+
+def test_nothing_found_is_a_result_too(run, files):
+    status, errors, output = run(
+        files / "clip.mp4", options=["--confidence-threshold", "1"], opts=["MODEL.IFC.APPLY_CLS_THRES", "1.0"]
+    )
+    assert (status, errors) == (0, [])
+    assert read_json(output / "results.json") == []
+    assert len(list(VideoReader(output / "clip.mp4"))) == LENGTH
+
+
+def test_progress_is_shown(demo, files, tmp_path, capsys):
+    argv = ["--config-file", str(files / "video.yaml"), "--input", str(files / "clip.mp4"), "--output", str(tmp_path)]
+    assert demo.main([*argv, "MODEL.WEIGHTS", str(files / "model.pth")]) == 0
+    shown = capsys.readouterr().err
+    assert "clip.mp4: tracking: 100%" in shown and "clip.mp4: drawing: 100%" in shown
+    assert f"{LENGTH}/{LENGTH}" in shown
