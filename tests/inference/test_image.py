@@ -53,6 +53,12 @@ def test_boxes_masks_and_classes():
     assert result.pred_boxes.tensor[1].tolist()[2:] == [80, 64]  # exclusive ends, cut off where the image ends
 
 
+def test_boxes_stay_inside_the_output():
+    """35 · (36 / 35) is more than 36 in float32."""
+    result = infer_image(torch.tensor([[1.0, 0.0]]), torch.ones(1, 5, 5), (35, 35), (35, 35), (36, 36))
+    assert result.pred_boxes.tensor.tolist() == [[0, 0, 36, 36]]
+
+
 def test_no_valid_query():
     result = infer_image(torch.tensor([[0.0, 1.0]]), torch.ones(1, 2, 2), (16, 16), (16, 16), (10, 12))
     assert len(result) == 0

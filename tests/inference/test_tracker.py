@@ -135,6 +135,18 @@ def test_state_does_not_grow_with_the_video(stride):
     assert max(sizes[30:]) <= 1.2 * max(sizes[:30])
 
 
+def test_windows_that_no_later_one_meets_are_forgotten():
+    """Where windows do not overlap, nothing is left of one when the next begins."""
+    tracker = ClipTracker(6)
+    sizes = []
+    for start in range(0, 36, 6):
+        logits = np.ones((2, 6, 4, 4), dtype=np.float32)
+        tracker.update(clip_of(Window(start, np.full((2, 3), 1 / 3, dtype=np.float32), logits)))
+        tracker.release(start + 6)
+        sizes.append(len(pickle.dumps(tracker)))
+    assert max(sizes) <= 1.05 * sizes[0]
+
+
 def test_frames_that_no_window_holds():
     """A gap between two windows gives frames without instances, in their place."""
     tracker = ClipTracker(2)
