@@ -170,7 +170,10 @@ FAULTS = {
     ),
     "negative counts": (set_at(*SEGMENTATION, {**RLE, "counts": [961, -1]}), "counts that are not whole numbers"),
     "polygon of two points": (set_at(*SEGMENTATION, [[1, 2, 3, 4]]), "expected at least three points"),
-    "polygon of text": (set_at(*SEGMENTATION, [["1"] * 6]), "coordinates that are not finite numbers"),
+    "polygon of text": (set_at(*SEGMENTATION, [["1"] * 6]), "coordinates that are not numbers of pixels"),
+    "polygon without end": (set_at(*SEGMENTATION, [[float("inf")] * 6]), "coordinates that are not numbers of pixels"),
+    "polygon with NaN": (set_at(*SEGMENTATION, [[float("nan")] * 6]), "coordinates that are not numbers of pixels"),
+    "polygon of any size": (set_at(*SEGMENTATION, [[10**400] * 6]), "coordinates that are not numbers of pixels"),
     "segmentation a number": (set_at(*SEGMENTATION, 5), "found int, expected an RLE, polygons or null"),
 }
 

@@ -8,7 +8,6 @@ is one instance with a list entry for every frame of its video.
 import colorsys
 import json
 import logging
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -19,6 +18,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
 logger = logging.getLogger(__name__)
+
+MAX_COORDINATE = 100_000  # of a polygon, in pixels; drawing one takes memory in proportion to its length
 
 
 def register_ytvis_instances(name: str, metadata: dict[str, Any], json_file: str, image_root: str) -> None:
@@ -275,8 +276,8 @@ def _polygons_fault(polygons: list[Any]) -> str | None:
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2 != 0:
             return "found a polygon that is no list of x, y, x, y, ...; expected at least three points"
-        if not all(isinstance(value, int | float) and math.isfinite(value) for value in polygon):
-            return "found a polygon with coordinates that are not finite numbers"
+        if not all(isinstance(value, int | float) and abs(value) <= MAX_COORDINATE for value in polygon):
+            return f"found a polygon with coordinates that are not numbers of pixels, at most {MAX_COORDINATE}"
     return None
 
 
