@@ -184,6 +184,27 @@ def test_iou_sums_over_frames_before_it_divides(ground_truth):
     assert ious_of(ground_truth, result) == 6 / (12 + 12 + 5)
 
 
+def test_of_equal_ious_the_later_object_is_taken():
+    """The first result is as near to either object, the second reaches one of them only."""
+    size = (1, 11)
+    left, right = rectangle(0, 1, 0, 8, size), rectangle(0, 1, 2, 10, size)
+    results = [
+        {"video_id": 4, "category_id": 9, "score": 0.9, "segmentations": [rectangle(0, 1, 1, 9, size)]},
+        {"video_id": 4, "category_id": 9, "score": 0.5, "segmentations": [rectangle(0, 1, 3, 11, size)]},
+    ]
+    for objects, expected in (([left, right], 51 / 101), ([right, left], 1)):
+        ground_truth = {
+            "videos": [{"id": 4, "length": 1, "height": size[0], "width": size[1]}],
+            "categories": [{"id": 9, "name": "dog"}],
+            "annotations": [
+                {"video_id": 4, "category_id": 9, "iscrowd": 0, "segmentations": [mask], "areas": [8]}
+                for mask in objects
+            ],
+        }
+        assert evaluate_tracks(ground_truth, results).stats[1] == pytest.approx(expected, rel=0, abs=1e-9)
+        assert evaluate_slowly(ground_truth, results)[0][1] == pytest.approx(expected, rel=0, abs=1e-9)
+
+
 def test_no_results_at_all(ground_truth):
     result = evaluate_tracks(ground_truth, [])
     assert result.stats.tolist() == [0, 0, 0, 0, -1, -1, 0, 0, 0, 0, -1, -1]

@@ -367,15 +367,16 @@ def _read_videos(data: Mapping, name: str) -> dict[int, Video]:
 
 
 def _read_categories(data: Mapping, name: str) -> dict[int, str]:
-    categories = {}
+    categories, names = {}, set()
     for index, record in enumerate(_list_of_objects(data, "categories", name)):
         where = f"{name}: categories[{index}]"
         category_id, category = _read_id(record, "id", where), record.get("name")
         if not isinstance(category, str):
             raise ValueError(f"{where}.name: found {_brief(category)}, expected a string")
-        if category_id in categories or category in categories.values():
+        if category_id in categories or category in names:
             raise ValueError(f"{where}: found {category_id}, {category!r} a second time, expected each category once")
         categories[category_id] = category
+        names.add(category)
     return categories
 
 
@@ -464,9 +465,11 @@ def _to_compressed_rle(segmentation: Any, video: Video, where: str) -> Rle:
         return segmentation
     if not isinstance(counts, list | tuple):
         raise ValueError(f"{where}.counts: found {_brief(counts)}, expected a string or a list of run lengths")
-    for run, length in enumerate(counts):
-        if not isinstance(length, Integral) or length < 0:
-            raise ValueError(f"{where}.counts[{run}]: found {_brief(length)}, expected an integer, 0 or more")
+    faults = [run for run, length in enumerate(counts) if type(length) is not int or length < 0]
+    if faults:
+        raise ValueError(
+            f"{where}.counts[{faults[0]}]: found {_brief(counts[faults[0]])}, expected an integer, 0 or more"
+        )
     if sum(counts) != video.height * video.width:
         expected = f"expected {video.height} x {video.width} = {video.height * video.width}"
         raise ValueError(f"{where}.counts: found run lengths of {_brief(sum(counts))} pixels, {expected}")
