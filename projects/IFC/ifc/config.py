@@ -37,7 +37,9 @@ def add_ifc_config(cfg: CN) -> None:
     # Inference
     cfg.MODEL.IFC.CLIP_STRIDE = 1  # frames between the starts of two windows
     cfg.MODEL.IFC.MERGE_ON_CPU = False  # keep the tracker's state on the CPU
-    cfg.MODEL.IFC.MULTI_CLS_ON = True  # a track for every (instance, class) above APPLY_CLS_THRES; else the best class only
+    cfg.MODEL.IFC.MULTI_CLS_ON = (
+        True  # a track for every (instance, class) above APPLY_CLS_THRES; else the best class only
+    )
     cfg.MODEL.IFC.APPLY_CLS_THRES = 0.01
 
     # Clips

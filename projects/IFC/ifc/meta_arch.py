@@ -29,7 +29,7 @@ class Ifc(nn.Module):
         *,
         network: IfcNetwork,
         criterion: ClipCriterion,
-        inference: dict[str, Any],
+        inference: VideoInference,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
         mask_stride: int,
@@ -40,7 +40,7 @@ class Ifc(nn.Module):
         Args:
             network: see `IfcNetwork`.
             criterion: see `ClipCriterion`.
-            inference: keyword arguments of `VideoInference`.
+            inference: finds the instances of a video with that network.
             pixel_mean, pixel_std: one value a channel, in the channel order of the input.
             mask_stride, match_stride: strides of the target masks in the losses and in the matching.
             deep_supervision: whether the earlier decoder layers have losses too.
@@ -82,13 +82,14 @@ class Ifc(nn.Module):
         return {
             "network": network,
             "criterion": criterion,
-            "inference": {
-                "window": cfg.INPUT.SAMPLING_FRAME_NUM,
-                "clip_stride": ifc.CLIP_STRIDE,
-                "merge_on_cpu": ifc.MERGE_ON_CPU,
-                "multi_cls_on": ifc.MULTI_CLS_ON,
-                "apply_cls_thres": ifc.APPLY_CLS_THRES,
-            },
+            "inference": VideoInference(
+                network,
+                window=cfg.INPUT.SAMPLING_FRAME_NUM,
+                clip_stride=ifc.CLIP_STRIDE,
+                merge_on_cpu=ifc.MERGE_ON_CPU,
+                multi_cls_on=ifc.MULTI_CLS_ON,
+                apply_cls_thres=ifc.APPLY_CLS_THRES,
+            ),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "mask_stride": ifc.MASK_STRIDE,
@@ -104,8 +105,8 @@ class Ifc(nn.Module):
         """Losses in training; in evaluation the result for one video, or for each of several images.
 
         Args:
-            batched_inputs: samples of the data loader. "image" is a list of T uint8 (3, h, w) frames for a clip or video,
-                one such tensor for an image. "height" and "width" are the output size (default: the frame's own).
+            batched_inputs: samples of the data loader. "image" is a list of T uint8 (3, h, w) frames for a clip or
+                video, one such tensor for an image. "height" and "width" are the output size (default: the frame's own).
                 In training "instances" has the T frames' annotations, see `training.prepare_targets`.
 
         Returns:
@@ -167,9 +168,9 @@ class Ifc(nn.Module):
 
     def _infer_video(self, video: dict[str, Any]) -> dict[str, Any]:
         frames = video["image"]
-        height, width = (video.get(k, n) for k, n in zip(("height", "width"), frames[0].shape[-2:], strict=True))
-        engine = VideoInference(self.detr, **self.inference)
-        result = engine((self.normalize(frame) for frame in frames), (height, width))
+        frame_size = frames[0].shape[-2:] if frames else (0, 0)  # the engine refuses a video without frames
+        output_size = (video.get("height", frame_size[0]), video.get("width", frame_size[1]))
+        result = self.inference((self.normalize(frame) for frame in frames), output_size)
         return {
             "image_size": result.image_size,
             "pred_scores": result.scores,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backbone, transformer and mask head together: frames → class logits and mask logits.
 
-The computation is split where a video engine wants it split: `encode_frames` depends on one frame alone and is done once
-a frame; `predict_clips` depends on the clip and is done once a window.
+The computation is split where a video engine wants it split: `encode_frames` depends on one frame alone and is done
+once a frame; `predict_clips` depends on the clip and is done once a window.
 """
 
 from collections.abc import Sequence

@@ -145,9 +145,7 @@ class ClipEncoder(nn.Module):
     overlapping windows share it; `forward_clips` is all the rest.
     """
 
-    def __init__(
-        self, dim: int, num_heads: int, dim_feedforward: int, dropout: float, pre_norm: bool, num_layers: int
-    ):
+    def __init__(self, dim: int, num_heads: int, dim_feedforward: int, dropout: float, pre_norm: bool, num_layers: int):
         super().__init__()
         if num_layers < 1:
             raise ValueError(f"MODEL.IFC.ENC_LAYERS: found {num_layers}, expected at least 1")
@@ -198,9 +196,7 @@ class ClipEncoder(nn.Module):
 class ClipDecoder(nn.Module):
     """DETR's decoder with the tokens of a whole clip as keys."""
 
-    def __init__(
-        self, dim: int, num_heads: int, dim_feedforward: int, dropout: float, pre_norm: bool, num_layers: int
-    ):
+    def __init__(self, dim: int, num_heads: int, dim_feedforward: int, dropout: float, pre_norm: bool, num_layers: int):
         super().__init__()
         if num_layers < 1:
             raise ValueError(f"MODEL.IFC.DEC_LAYERS: found {num_layers}, expected at least 1")

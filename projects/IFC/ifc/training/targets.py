@@ -43,8 +43,8 @@ def prepare_targets(
     """Targets of each clip.
 
     Args:
-        clips: for each clip, its T frames' instances, an instance keeping its row through all of them, with `gt_classes`
-            (N,), `gt_ids` (N,), -1 where the instance is absent, and `gt_masks` (N, h, w).
+        clips: for each clip, its T frames' instances, an instance keeping its row through all of them, with
+            `gt_classes` (N,), `gt_ids` (N,), -1 where the instance is absent, and `gt_masks` (N, h, w).
         padded_size: (H, W) of the batch's largest frame, to which masks are zero-padded.
         mask_stride, match_stride: strides of the masks in the losses and in the matching.
         device: where the targets go.

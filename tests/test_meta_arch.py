@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wiring: what goes into the registered model and what comes out of it."""
+
+import pytest
+import torch
+from detectron2.config import get_cfg
+from detectron2.modeling import build_model
+from detectron2.structures import BitMasks, Instances
+from detectron2.utils.events import EventStorage
+
+from ifc import add_ifc_config
+
+
+def tiny_model(**changes):
+    cfg = get_cfg()
+    add_ifc_config(cfg)
+    cfg.MODEL.META_ARCHITECTURE = "Ifc"
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.BACKBONE.FREEZE_AT = 0
+    resnets, ifc = cfg.MODEL.RESNETS, cfg.MODEL.IFC
+    resnets.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+    resnets.STEM_OUT_CHANNELS, resnets.WIDTH_PER_GROUP, resnets.RES2_OUT_CHANNELS = 8, 8, 16
+    ifc.NUM_CLASSES, ifc.HIDDEN_DIM, ifc.NHEADS, ifc.DIM_FEEDFORWARD, ifc.NUM_OBJECT_QUERIES = 3, 32, 4, 64, 6
+    ifc.DROPOUT = 0.0
+    for key, value in changes.items():
+        setattr(ifc, key, value)
+    torch.manual_seed(0)
+    return build_model(cfg)
+
+
+def clip(num_frames: int, size: tuple[int, int], num_instances: int = 2) -> dict:
+    frames, instances = [], []
+    for _ in range(num_frames):
+        frames.append(torch.randint(256, (3, *size), dtype=torch.uint8))
+        frame = Instances(size)
+        frame.gt_classes, frame.gt_ids = torch.arange(num_instances) % 3, torch.arange(num_instances)
+        frame.gt_masks = BitMasks(torch.rand(num_instances, *size) > 0.5)
+        instances.append(frame)
+    return {"image": frames, "instances": instances}
+
+
+def test_training_returns_weighted_losses_alone_and_reaches_every_parameter():
+    model = tiny_model().train()
+    with EventStorage() as storage:
+        losses = model([clip(2, (40, 50)), clip(2, (33, 64), num_instances=0)])
+        sum(losses.values()).backward()
+    assert all(name.startswith("loss_") for name in losses)
+    assert len(losses) == 9  # three losses on three layers
+    assert {"class_error", "cardinality_error"} <= set(storage.latest())
+    without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []
+
+
+def test_without_deep_supervision_only_the_last_layer_has_losses():
+    model = tiny_model(DEEP_SUPERVISION=False).train()
+    with EventStorage():
+        assert set(model([clip(2, (32, 32))])) == {"loss_ce", "loss_mask", "loss_dice"}
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_forward_clips_gives_raw_output_of_the_padded_batch(training):
+    model = tiny_model().train(training)
+    with torch.no_grad():
+        output = model.forward_clips([clip(3, (40, 50)), clip(3, (33, 64))])
+    assert output["pred_logits"].shape == (2, 6, 4)
+    assert output["pred_masks"].shape == (2, 6, 3, 5, 8)
+
+
+def test_clips_of_different_lengths_cannot_share_a_batch():
+    with pytest.raises(ValueError, match=r"equally many frames, found \[2, 3\]"):
+        tiny_model().forward_clips([clip(2, (32, 32)), clip(3, (32, 32))])
+
+
+def test_evaluation_on_a_video():
+    result = tiny_model().eval()([{"image": clip(7, (40, 50))["image"], "height": 60, "width": 75}])
+    assert result["image_size"] == (60, 75)
+    assert len(result["pred_scores"]) == len(result["pred_labels"]) == len(result["pred_masks"]) > 0
+    assert all(0 <= score <= 1 for score in result["pred_scores"])
+    assert set(result["pred_labels"]) <= {0, 1, 2}
+    for masks in result["pred_masks"]:
+        assert len(masks) == 7
+        assert all(rle is None or rle["size"] == [60, 75] for rle in masks)
+
+
+def test_evaluation_on_images():
+    inputs = [
+        {"image": clip(1, size)["image"][0], "height": 2 * size[0], "width": 2 * size[1]}
+        for size in [(40, 50), (33, 64)]
+    ]
+    results = tiny_model().eval()(inputs)
+    for image, result in zip(inputs, results, strict=True):
+        instances = result["instances"]
+        assert instances.image_size == (image["height"], image["width"])
+        assert instances.pred_masks.shape == (len(instances), *instances.image_size)
+        assert instances.pred_masks.dtype == torch.bool
+
+
+def test_evaluation_takes_one_video_at_a_time():
+    with pytest.raises(ValueError, match="one video at a time, found 2"):
+        tiny_model().eval()([clip(2, (32, 32))] * 2)
+
+
+def test_an_empty_video_is_refused():
+    with pytest.raises(ValueError, match="no frames"):
+        tiny_model().eval()([{"image": [], "height": 8, "width": 8}])
+
+
+def test_pixel_statistics_are_no_part_of_the_checkpoint():
+    assert not [name for name in tiny_model().state_dict() if name.startswith("pixel_")]
