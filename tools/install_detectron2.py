@@ -308,10 +308,12 @@ def read_tree(root: Path) -> SourceTree:
 def literal_assigned(file: Path, name: str) -> object:
     """The literal that a Python file assigns to a name on its top level, or None."""
     for statement in parse(file.read_text(encoding="utf-8"), str(file)).body:
-        if isinstance(statement, ast.Assign) and any(
-            isinstance(t, ast.Name) and t.id == name for t in statement.targets
-        ):
-            return ast.literal_eval(statement.value)
+        match statement:
+            case ast.Assign([ast.Name(target)], value) if target == name:
+                try:
+                    return ast.literal_eval(value)
+                except ValueError as error:
+                    raise InstallError(f"{file}, line {statement.lineno}: {name} is not a literal") from error
     return None
 
 

@@ -422,6 +422,7 @@ def break_tree(tree: Path, name: str, text: str | None) -> None:
         ("detectron2/__init__.py", "", r"__init__\.py: __version__ is None, expected a version"),
         ("detectron2/__init__.py", "__version__ = '../x'", r"__version__ is '\.\./x', expected a version"),
         ("detectron2/__init__.py", "__version__ = (", r"__init__\.py is not valid Python"),
+        ("detectron2/__init__.py", "\n__version__ = f()", r"__init__\.py, line 2: __version__ is not a literal"),
         ("projects/PointRend/point_rend/__init__.py", None, "setup.py maps .*point_rend to .*, which is no package"),
     ],
 )
