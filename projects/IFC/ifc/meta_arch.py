@@ -106,8 +106,8 @@ class Ifc(nn.Module):
 
         Args:
             batched_inputs: samples of the data loader. "image" is a list of T uint8 (3, h, w) frames for a clip or
-                video, one such tensor for an image. "height" and "width" are the output size (default: the frame's own).
-                In training "instances" has the T frames' annotations, see `training.prepare_targets`.
+                video, one such tensor for an image. "height" and "width" are the output size (default: the frame's
+                own). In training "instances" has the T frames' annotations, see `training.prepare_targets`.
 
         Returns:
             Training: name → weighted scalar loss.
