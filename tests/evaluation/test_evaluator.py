@@ -32,9 +32,13 @@ def _evaluate_in_two_processes(gt_file, results_file, output_dir):
         subprocess.Popen([sys.executable, program, rank, *arguments], stderr=subprocess.PIPE, text=True)
         for rank in ("0", "1")
     ]
-    for process in processes:
-        _, errors = process.communicate(timeout=240)
-        assert process.returncode == 0, errors
+    try:
+        for process in processes:
+            _, errors = process.communicate(timeout=240)
+            assert process.returncode == 0, errors
+    finally:
+        for process in processes:
+            process.kill()
     return [json.loads((output_dir / f"returned_{rank}.json").read_text()) for rank in range(2)]
 
 
