@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+SPEC = importlib.util.spec_from_file_location(
+    "strip_checkpoint", Path(__file__).parents[2] / "tools" / "strip_checkpoint.py"
+)
+strip_checkpoint = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(strip_checkpoint)
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> Path:
+    path = tmp_path / "model_final.pth"
+    model = {"a.weight": torch.rand(3, 4), "a.num_batches_tracked": torch.tensor(70000)}
+    torch.save({"model": model, "optimizer": {"state": {0: torch.rand(100)}}, "iteration": 7}, path)
+    return path
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_only_the_weights_stay(checkpoint, tmp_path, half):
+    target = tmp_path / "model.pth"
+    size = strip_checkpoint.strip_checkpoint(str(checkpoint), str(target), half)
+    assert size == target.stat().st_size < checkpoint.stat().st_size
+    expected = torch.load(checkpoint, weights_only=True)["model"]
+    found = torch.load(target, weights_only=True)
+    assert list(found) == ["model"]
+    assert found["model"]["a.weight"].dtype == (torch.float16 if half else torch.float32)
+    torch.testing.assert_close(found["model"]["a.weight"].float(), expected["a.weight"], atol=1e-3, rtol=1e-3)
+    assert found["model"]["a.num_batches_tracked"].item() == 70000
+
+
+def test_what_float16_cannot_hold_is_refused(tmp_path):
+    source = tmp_path / "large.pth"
+    torch.save({"model": {"a.weight": torch.tensor([1e6])}}, source)
+    with pytest.raises(ValueError, match="a.weight has values beyond float16"):
+        strip_checkpoint.strip_checkpoint(str(source), str(tmp_path / "out.pth"), half=True)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint"])
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path, content):
+    source = tmp_path / "broken.pth"
+    source.write_bytes(content)
+    with pytest.raises(SystemExit, match=r"error: .*broken\.pth: expected a checkpoint"):
+        strip_checkpoint.main([str(source), str(tmp_path / "out.pth")])
