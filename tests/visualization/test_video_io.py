@@ -2,6 +2,7 @@
 """Video files and folders of frames: what is written can be read, and what cannot be read is named."""
 
 import os
+import struct
 from fractions import Fraction
 
 import av
@@ -133,16 +134,21 @@ def test_writer_rejects_wrong_frame_rate(tmp_path, frame_rate):
         VideoWriter(tmp_path / "clip.mp4", frame_rate)
 
 
-@pytest.mark.parametrize(("degrees", "turns"), [(90, 1), (-90, -1), (180, 2)])
-def test_rotation_of_the_file_is_applied(tmp_path, degrees, turns):
-    path = tmp_path / "phone.mp4"
+@pytest.mark.parametrize(
+    ("matrix", "turns"),
+    [((0, 1, -1, 0), -1), ((0, -1, 1, 0), 1), ((-1, 0, 0, -1), 2)],
+    ids=["clockwise", "counter-clockwise", "upside down"],
+)
+def test_rotation_of_the_file_is_applied(tmp_path, matrix, turns):
     (frame,) = gradient_frames(1)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.height, stream.width, stream.pix_fmt = 48, 80, "yuv420p"
-        stream.set_display_rotation(degrees)  # counter-clockwise
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode(None))
+    path = write_video(tmp_path / "phone.mp4", [frame])
+    content = bytearray(path.read_bytes())
+    # ISO 14496-12: the track header has a matrix (a, b, u, c, d, v, x, y, w), with x' = a x + c y and y' = b x + d y.
+    start = content.find(b"tkhd") + 4 + 40
+    a, b, c, d = (value << 16 for value in matrix)
+    assert struct.unpack_from(">9i", content, start) == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    struct.pack_into(">9i", content, start, a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
     source = VideoReader(path)
     expected = np.rot90(frame, turns)
     assert source.size == expected.shape[:2]
@@ -170,6 +176,25 @@ def test_sound_without_picture_is_no_video(tmp_path):
         container.mux(stream.encode(sound))
         container.mux(stream.encode(None))
     with pytest.raises(VideoReadError, match=r"sound.m4a: unreadable video: the file has no video stream"):
+        open_frames(path)
+
+
+def test_cover_picture_is_no_video(tmp_path):
+    path = tmp_path / "song.mp3"
+    with av.open(str(path), "w", format="mp3") as container:
+        stream = container.add_stream("libmp3lame", rate=44100)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.float32), format="fltp", layout="mono")
+        sound.sample_rate = 44100
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode(None))
+    _, cover = cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))
+    picture = b"\0image/jpeg\0\3\0" + cover.tobytes()
+    tag = b"APIC" + struct.pack(">IH", len(picture), 0) + picture
+    size = bytes(len(tag) >> shift & 127 for shift in (21, 14, 7, 0))
+    path.write_bytes(b"ID3\3\0\0" + size + tag + path.read_bytes())
+    with av.open(str(path)) as container:
+        assert len(container.streams.video) == 1, "FFmpeg counts the cover as a video stream"
+    with pytest.raises(VideoReadError, match=r"song.mp3: unreadable video: the file has no video stream"):
         open_frames(path)
 
 
@@ -206,6 +231,41 @@ def test_damaged_frame_is_not_delivered(tmp_path):
     assert f"breaks at frame {len(frames)} " in message
 
 
+def write_transport_stream(path, num_frames):
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w", format="mpegts") as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "0", "g": "10"})
+        stream.height, stream.width, stream.pix_fmt = 48, 80, "yuv420p"
+        for _ in range(num_frames):
+            frame = rng.integers(0, 256, (48, 80, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def test_frame_that_the_decoder_patched_up_is_not_delivered(tmp_path):
+    """Transport streams have no table of sizes: a part of a frame reaches the decoder, which invents the rest."""
+    path = tmp_path / "recording.ts"
+    write_transport_stream(path, 40)
+    whole = list(VideoReader(path))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    frames, message = read_until_error(VideoReader(path))
+    assert 5 < len(frames) < 25
+    np.testing.assert_array_equal(frames, whole[: len(frames)])
+    assert message.endswith(f"breaks at frame {len(frames)} (counted from 0): the frame is damaged")
+
+
+def test_stream_that_starts_inside_a_group_of_pictures(tmp_path):
+    """As a recording of a broadcast does: it is read from its first whole frame."""
+    path = tmp_path / "recording.ts"
+    write_transport_stream(path, 40)
+    whole = list(VideoReader(path))
+    packet = 188
+    path.write_bytes(path.read_bytes()[path.stat().st_size // packet // 3 * packet :])
+    frames = list(VideoReader(path))
+    assert 10 < len(frames) < 30
+    np.testing.assert_array_equal(frames, whole[-len(frames) :])
+
+
 def test_video_that_changes_size_is_named(tmp_path):
     path = tmp_path / "joined.h264"
     parts = []
@@ -224,9 +284,24 @@ def test_video_that_changes_size_is_named(tmp_path):
     assert message == f"{path}: frame 5 is 80x64 (width x height), the frames before it are 80x48"
 
 
-def test_colon_in_a_file_name_is_no_protocol(tmp_path):
-    path = write_video(tmp_path / "http:clip.mp4", gradient_frames(2))
-    assert len(list(open_frames(path))) == 2
+def test_title_that_is_not_utf8_is_accepted(tmp_path):
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "QQQQ"
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 80, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(gradient_frames(1)[0], format="rgb24")))
+        container.mux(stream.encode(None))
+    content = path.read_bytes()
+    assert content.count(b"QQQQ") == 1
+    path.write_bytes(content.replace(b"QQQQ", "été!".encode("latin-1")))
+    assert len(list(open_frames(path))) == 1
+
+
+def test_colon_in_a_file_name_is_no_protocol(tmp_path, monkeypatch):
+    write_video(tmp_path / "http:clip.mp4", gradient_frames(2))
+    monkeypatch.chdir(tmp_path)
+    assert len(list(open_frames("http:clip.mp4"))) == 2
 
 
 def test_folder_is_read_in_natural_order(tmp_path):

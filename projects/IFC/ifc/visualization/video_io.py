@@ -29,6 +29,9 @@ from PIL import Image
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 
+# Titles that are not UTF-8 are no reason to reject a video. PyAV accepts them by itself from version 19 on.
+_LENIENT_METADATA = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+
 _BT709 = 1  # the code of BT.709 in H.264's tables of primaries, transfer functions and matrices
 
 
@@ -96,7 +99,7 @@ class VideoReader(FrameSource):
     def _open(self) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
         try:
             # "file:" keeps FFmpeg from taking a colon in the name for a protocol.
-            container = av.open(f"file:{self.path}", metadata_errors="ignore")
+            container = av.open(f"file:{self.path}", **_LENIENT_METADATA)
         except (av.FFmpegError, OSError) as error:
             raise VideoReadError(f"{self.path}: unreadable video: {_reason(error)}") from error
         with container:
@@ -258,7 +261,6 @@ class VideoWriter:
         # Untagged colours are guessed from the size, by each player in its own way.
         codec = stream.codec_context
         codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
-        codec.color_range = ColorRange.MPEG
         self._stream = stream
 
     def __exit__(
