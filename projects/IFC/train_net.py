@@ -13,21 +13,30 @@ Evaluate with windows of F frames:
 With MODEL.DEVICE cpu, --num-gpus is the number of processes on the CPU.
 """
 
+import contextlib
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
 
 from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser, default_setup
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
-from ifc.engine import IfcCheckpointer, Trainer, check_test_datasets, launch, setup_config
+from detectron2.utils.logger import setup_logger
+
+from ifc.engine import IfcCheckpointer, Trainer, check_processes, launch, setup_config
 
 
 def main(args: Namespace, cfg: CfgNode) -> dict | None:
     """One process: train, or with --eval-only evaluate."""
-    default_setup(cfg, args)
-    if args.eval_only:
-        return evaluate(args, cfg)
+    with one_clear_error():
+        default_setup(cfg, args)
+        setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="ifc")
+    return evaluate(args, cfg) if args.eval_only else train(args, cfg)
+
+
+def train(args: Namespace, cfg: CfgNode) -> dict | None:
+    """Train on DATASETS.TRAIN, then evaluate on DATASETS.TEST; with --resume continue from the last checkpoint."""
     with one_clear_error():
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=args.resume)
@@ -37,30 +46,30 @@ def main(args: Namespace, cfg: CfgNode) -> dict | None:
 def evaluate(args: Namespace, cfg: CfgNode) -> dict:
     """Evaluate MODEL.WEIGHTS (with --resume: the last checkpoint) on DATASETS.TEST; numbers by data set."""
     with one_clear_error():
-        check_test_datasets(cfg)
+        if not cfg.DATASETS.TEST:
+            raise ValueError("DATASETS.TEST is empty, expected names of data sets")
+        evaluators = Trainer.build_evaluators(cfg)
         model = Trainer.build_model(cfg)
         IfcCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
-    results = Trainer.test(cfg, model)
+    results = Trainer.test(cfg, model, evaluators)
     if comm.is_main_process():
         verify_results(cfg, results)
     return results
 
 
-class one_clear_error:  # noqa: N801 - reads as a statement
-    """What the user can mend is said in one line, without the path through the code."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind, error, traceback) -> None:
-        if isinstance(error, (OSError, ValueError)):
-            sys.exit(f"error: {error}")
+@contextlib.contextmanager
+def one_clear_error() -> Iterator[None]:
+    """What the user can mend ends the program with one line, without the path through the code."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        sys.exit("error: " + " ".join(str(error).split()))
 
 
 if __name__ == "__main__":
     args = default_argument_parser().parse_args()
     with one_clear_error():
-        cfg = setup_config(args.config_file, args.opts)
-    launch(
-        main, args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, args=(args, cfg), device=cfg.MODEL.DEVICE
-    )
+        cfg = setup_config(args.config_file, args.opts, args.resume)
+        processes = (args.num_gpus, args.num_machines, args.machine_rank, args.dist_url)
+        check_processes(*processes, device=cfg.MODEL.DEVICE)
+    launch(main, *processes, args=(args, cfg), device=cfg.MODEL.DEVICE)

@@ -2,9 +2,18 @@
 """The loop around it all: optimizer, checkpoints, processes, trainer."""
 
 from .checkpoint import IfcCheckpointer
-from .launch import launch
+from .launch import check_processes, launch
 from .optimizer import build_optimizer
 from .setup import check_config, check_test_datasets, setup_config
 from .trainer import Trainer
 
-__all__ = ["IfcCheckpointer", "Trainer", "build_optimizer", "check_config", "check_test_datasets", "launch", "setup_config"]
+__all__ = [
+    "IfcCheckpointer",
+    "Trainer",
+    "build_optimizer",
+    "check_config",
+    "check_processes",
+    "check_test_datasets",
+    "launch",
+    "setup_config",
+]

@@ -2,116 +2,142 @@
 """Loading and saving checkpoints. No file read here can run code."""
 
 import contextlib
-import logging
 import os
-import pickle
+import re
+import warnings
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.file_io import PathManager
 
-# What the pickles of detectron2's model zoo are made of: dicts of numpy arrays. Old and new names of the same functions.
-_PICKLE_GLOBALS = {
-    (module, name)
-    for package in ("numpy.core", "numpy._core")
-    for module, name in (
-        (f"{package}.multiarray", "_reconstruct"),
-        (f"{package}.multiarray", "scalar"),
-        (f"{package}.numeric", "_frombuffer"),
-    )
-} | {("numpy", "ndarray"), ("numpy", "dtype"), ("collections", "OrderedDict"), ("_codecs", "encode")}
+from .array_pickle import NUMERIC_KINDS, load_array_pickle
 
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickles arrays in containers and refuses everything else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _PICKLE_GLOBALS:
-            raise pickle.UnpicklingError(f"it refers to {module}.{name}; only numpy arrays in dicts are allowed")
-        return super().find_class(module, name)
-
-
-def load_array_pickle(file: BinaryIO) -> Any:
-    """Read a pickle that holds numpy arrays in dicts, lists and tuples.
-
-    Raises:
-        pickle.UnpicklingError: if it refers to anything else.
-    """
-    return _ArrayUnpickler(file, encoding="latin1").load()
+CLASS_HEAD = "detr.class_embed.layers.1."  # the class head's last layer: the one with a row for every class
+CLASS_WEIGHTS = "criterion.empty_weight"  # made from the config, so that NO_OBJECT_WEIGHT holds whatever a file says
 
 
 class IfcCheckpointer(DetectionCheckpointer):
-    """detectron2's checkpointer, which reads files without running code, names a broken file, writes whole files, and says
-    in one line what of the class head stays fresh when the number of classes differs."""
+    """detectron2's checkpointer, which reads files without running code, names a broken file and writes whole files.
+
+    Where a checkpoint has another number of classes, the class head's last layer starts fresh, which one line says.
+    `load` and `resume_or_load` raise OSError for a file that is missing or cannot be fetched, and ValueError for one
+    that is no whole checkpoint or holds nothing of this model. Both messages name the file.
+    """
+
+    def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """As detectron2's: read `path`, a file or URL; an empty one leaves the model as it is."""
+        if path and "://" not in path and not os.path.isfile(path):
+            raise FileNotFoundError(f"checkpoint {path}: no such file")
+        try:
+            return super().load(path, *args, **kwargs)
+        except OSError as error:  # such as a URL that cannot be reached
+            raise OSError(f"checkpoint {path}: {error}") from error
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         try:
-            checkpoint = self._read(filename)
-        except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            size = f" ({os.path.getsize(filename)} bytes)" if os.path.isfile(filename) else ""
+            checkpoint = _read(filename)
+            _check_tensors(checkpoint["model"])
+        except Exception as error:  # a damaged file can raise anything
             raise ValueError(
-                f"MODEL.WEIGHTS {filename}{size}: expected a whole checkpoint of tensors, found a file that cannot be "
-                f"read: {reason}"
+                f"checkpoint {filename} ({os.path.getsize(filename)} bytes): expected a whole file of tensors, found "
+                f"one that cannot be read: {_reason(error)}"
             ) from error
-        if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model", {}), dict):
-            raise ValueError(f"MODEL.WEIGHTS {filename}: expected a dict of tensors, found {type(checkpoint).__name__}")
-        return checkpoint if "model" in checkpoint else {"model": checkpoint}
-
-    def _read(self, filename: str) -> dict[str, Any]:
-        with PathManager.open(filename, "rb") as file:
-            if not filename.endswith(".pkl"):
-                return torch.load(file, map_location="cpu", weights_only=True)
-            data = load_array_pickle(file)
-        if "model" in data and "__author__" in data:  # detectron2's model zoo
-            return data
-        weights = data.get("blobs", data)  # detectron 1 and Caffe2
-        weights = {name: value for name, value in weights.items() if not name.endswith("_momentum")}
-        return {"model": weights, "__author__": "Caffe2", "matching_heuristics": True}
+        self._filename = filename
+        return checkpoint
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
-        self._drop_other_class_head(checkpoint["model"])
-        return super()._load_model(checkpoint)
-
-    def _drop_other_class_head(self, weights: dict[str, Any]) -> None:
-        """A checkpoint for another number of classes starts everything but the class head's last layer."""
-        own = self.model.state_dict()
-        last_layer = [name for name in own if name.startswith("detr.class_embed.layers.1.")]
-        other = [name for name in last_layer if name in weights and weights[name].shape != own[name].shape]
-        if other:
-            found, wanted = len(weights[other[0]]) - 1, len(own[other[0]]) - 1
-            logging.getLogger(__name__).warning(
-                f"The checkpoint has {found} classes and the model {wanted}: the class head's last layer starts fresh."
+        weights = checkpoint["model"]
+        for name in [name for name in weights if name.endswith(CLASS_WEIGHTS)]:
+            del weights[name]
+        incompatible = super()._load_model(checkpoint)
+        missing = [name for name in incompatible.missing_keys if name != CLASS_WEIGHTS]
+        parameters = {name for name, _ in self.model.named_parameters()}
+        if parameters.issubset(missing):
+            raise ValueError(
+                f"checkpoint {self._filename}: expected a checkpoint of this model or of its backbone, found one "
+                f"without a fitting value for any of its {len(parameters)} parameters"
             )
-            for name in (*last_layer, "criterion.empty_weight"):
-                weights.pop(name, None)
+        return incompatible._replace(missing_keys=missing)
+
+    def _log_incompatible_keys(self, incompatible: Any) -> None:
+        others = [shapes for shapes in incompatible.incorrect_shapes if not shapes[0].startswith(CLASS_HEAD)]
+        if len(others) < len(incompatible.incorrect_shapes):
+            _, found, wanted = next(shapes for shapes in incompatible.incorrect_shapes if shapes not in others)
+            self.logger.warning(
+                f"The checkpoint has {found[0] - 1} classes and the model {wanted[0] - 1}: the class head's last "
+                f"layer, {CLASS_HEAD[:-1]}, starts fresh."
+            )
+            missing = [name for name in incompatible.missing_keys if not name.startswith(CLASS_HEAD)]
+            incompatible = incompatible._replace(missing_keys=missing, incorrect_shapes=others)
+        super()._log_incompatible_keys(incompatible)
 
     def save(self, name: str, **kwargs: Any) -> None:
-        """As detectron2's, but a file appears under its name only when it is whole."""
+        """As detectron2's, but a file appears under its name only when it is whole, and `last_checkpoint` after it."""
         if not self.save_dir or not self.save_to_disk:
             return
-        data = {"model": self.model.state_dict(), **kwargs}
+        data = {"model": self.model.state_dict()}
         data |= {key: checkpointable.state_dict() for key, checkpointable in self.checkpointables.items()}
+        data |= kwargs
         path = os.path.join(self.save_dir, f"{name}.pth")
         self.logger.info(f"Saving checkpoint to {path}")
-        with _replacing(path) as partial:
-            torch.save(data, partial)
+        with _replacing(path) as file:
+            torch.save(data, file)
         self.tag_last_checkpoint(os.path.basename(path))
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Note which file `--resume` reads."""
-        with _replacing(os.path.join(self.save_dir, "last_checkpoint")) as partial, open(partial, "w") as file:
-            file.write(last_filename_basename)
+        with _replacing(os.path.join(self.save_dir, "last_checkpoint")) as file:
+            file.write(last_filename_basename.encode())
+
+
+def _read(filename: str) -> dict[str, Any]:
+    """{"model": name → tensor or array, …} from a file of ours, of the original, of detectron2's zoo or of Caffe2."""
+    with PathManager.open(filename, "rb") as file:
+        if not filename.endswith(".pkl"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a file that is no checkpoint ends in an error of its own
+                checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+            return checkpoint if "model" in checkpoint else {"model": checkpoint}
+        checkpoint = load_array_pickle(file)
+    if "model" in checkpoint and "__author__" in checkpoint:  # detectron2's model zoo
+        return checkpoint
+    weights = checkpoint.get("blobs", checkpoint)  # Caffe2: whole models have "blobs", backbones do not
+    weights = {name: value for name, value in weights.items() if not name.endswith("_momentum")}
+    return {"model": weights, "__author__": "Caffe2", "matching_heuristics": True}
+
+
+def _check_tensors(weights: Any) -> None:
+    if not isinstance(weights, dict):
+        raise TypeError(f"found {type(weights).__name__} for the model, expected tensors by name")
+    for name, value in weights.items():
+        numeric = isinstance(value, np.ndarray) and value.dtype.kind in NUMERIC_KINDS
+        if not isinstance(name, str) or not (numeric or isinstance(value, torch.Tensor)):
+            raise TypeError(f"found {type(value).__name__} for {name!r}, expected a tensor")
+
+
+def _reason(error: Exception) -> str:
+    """The line that matters. Torch's messages fill a page, and advise to read the file in a way that runs its code."""
+    message = re.sub(r"\x1b\[\d*m", "", str(error))
+    refers = re.search(r"GLOBAL (\S+)", message)
+    if refers:
+        return f"it refers to {refers[1]}; only tensors in containers are allowed"
+    message = message.rpartition("WeightsUnpickler error:")[2].strip()
+    first = message.partition("\n")[0].partition(". ")[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 @contextlib.contextmanager
-def _replacing(path: str) -> Iterator[str]:
-    """A temporary name beside `path`, which becomes `path` if the block succeeds."""
+def _replacing(path: str) -> Iterator[BinaryIO]:
+    """A file that becomes `path` if the block succeeds, and vanishes otherwise."""
     partial = f"{path}.partial"
     try:
-        yield partial
+        with open(partial, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut may leave the new name with the old content of the disk
         os.replace(partial, path)
     finally:
         if os.path.exists(partial):

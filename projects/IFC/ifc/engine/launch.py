@@ -1,11 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starting one process a GPU, or several processes on the CPU."""
+"""Starting one process a GPU, or several processes on the CPU, and ending them all with one message."""
 
+import contextlib
 import os
-from collections.abc import Callable
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 from detectron2.engine import launch as launch_on_gpus
+from torch.multiprocessing import ProcessExitedException
+
+
+def check_processes(num_processes: int, num_machines: int, machine_rank: int, dist_url: str, device: str) -> None:
+    """Whether this machine can take part in such a launch.
+
+    Raises:
+        ValueError: if not; the message names the option of the command line.
+    """
+    for option, value in (("--num-gpus", num_processes), ("--num-machines", num_machines)):
+        if value < 1:
+            raise ValueError(f"{option}: found {value}, expected at least 1")
+    if not 0 <= machine_rank < num_machines:
+        raise ValueError(
+            f"--machine-rank: found {machine_rank}, expected 0 to {num_machines - 1}, below --num-machines"
+        )
+    if num_machines > 1 and dist_url == "auto":
+        raise ValueError("--dist-url: found 'auto', expected an address that all machines reach, tcp://HOST:PORT")
+    if device.startswith("cuda") and num_processes > torch.cuda.device_count():
+        raise ValueError(f"--num-gpus: found {num_processes}, but this machine has {torch.cuda.device_count()}")
 
 
 def launch(
@@ -19,38 +44,95 @@ def launch(
 ) -> None:
     """Run `main(*args)` in `num_processes` processes on each of `num_machines` machines.
 
-    On GPUs this is detectron2's launcher (NCCL, one process a GPU). On the CPU the processes talk over gloo and share the
-    cores evenly. One process in all runs in place.
+    On GPUs this is detectron2's launcher (NCCL, one process a GPU). On the CPU the processes talk over gloo and share
+    the cores evenly. One process in all runs in place.
+
+    A process that ends with `sys.exit(…)` ends them all with that message or status; of several messages one is shown.
 
     Args:
         device: MODEL.DEVICE.
         other arguments: as those of `detectron2.engine.launch`.
+
+    Raises:
+        SystemExit: if a process was ended or killed.
+        torch.multiprocessing.ProcessRaisedException: if one raised another exception; it has that one's traceback.
     """
-    world_size = num_processes * num_machines
-    if not device.startswith("cpu"):
-        launch_on_gpus(main, num_processes, num_machines, machine_rank, dist_url, args=args)
-    elif world_size == 1:
+    if num_processes * num_machines == 1:
         main(*args)
-    else:
-        torch.multiprocessing.spawn(
-            _cpu_worker, (main, world_size, num_processes, machine_rank, dist_url, args), nprocs=num_processes
-        )
+        return
+    with tempfile.TemporaryDirectory() as messages:
+        try:
+            if device.startswith("cpu"):
+                _launch_on_cpu(main, num_processes, num_machines, machine_rank, dist_url, args, messages)
+            else:
+                wrapped = (messages, main, args)
+                launch_on_gpus(_run, num_processes, num_machines, machine_rank, dist_url, args=wrapped)
+        except ProcessExitedException as exited:
+            for message in Path(messages).glob("*.message"):
+                sys.exit(message.read_text())
+            if exited.signal_name:
+                sys.exit(f"error: process {exited.error_index} was ended by {exited.signal_name}")
+            sys.exit(exited.exit_code)
 
 
-def _cpu_worker(
-    local_rank: int,
+@contextlib.contextmanager
+def _leaving_messages(folder: str) -> Iterator[None]:
+    """Leave the message of a `sys.exit(message)` in `folder`, for the launching process to print it."""
+    try:
+        yield
+    except SystemExit as end:
+        if not isinstance(end.code, str):
+            raise
+        unfinished = Path(folder, f"{os.getpid()}.unfinished")
+        unfinished.write_text(end.code)
+        unfinished.replace(unfinished.with_suffix(".message"))
+        sys.exit(1)
+
+
+def _run(messages: str, main: Callable[..., object], args: tuple) -> None:
+    with _leaving_messages(messages):
+        main(*args)
+
+
+def _launch_on_cpu(
     main: Callable[..., object],
-    world_size: int,
     num_processes: int,
+    num_machines: int,
     machine_rank: int,
     dist_url: str,
     args: tuple,
+    messages: str,
 ) -> None:
+    if dist_url == "auto":
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            dist_url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    first_rank, world_size = machine_rank * num_processes, num_machines * num_processes
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(max(1, cores // num_processes))
-    rank = machine_rank * num_processes + local_rank
-    torch.distributed.init_process_group("gloo", init_method=dist_url, world_size=world_size, rank=rank)
-    try:
-        main(*args)
-    finally:
-        torch.distributed.destroy_process_group()
+    num_threads = max(1, cores // num_processes)
+    torch.multiprocessing.spawn(
+        _cpu_process, (first_rank, world_size, num_threads, dist_url, main, args, messages), nprocs=num_processes
+    )
+
+
+def _cpu_process(
+    local_rank: int,
+    first_rank: int,
+    world_size: int,
+    num_threads: int,
+    dist_url: str,
+    main: Callable[..., object],
+    args: tuple,
+    messages: str,
+) -> None:
+    torch.set_num_threads(num_threads)
+    with _leaving_messages(messages):
+        try:
+            rank = first_rank + local_rank
+            torch.distributed.init_process_group("gloo", init_method=dist_url, world_size=world_size, rank=rank)
+        except (RuntimeError, ValueError) as error:  # the address is taken, or is none
+            sys.exit(f"error: --dist-url {dist_url}: the processes cannot meet there: {str(error).splitlines()[0]}")
+        try:
+            main(*args)
+        finally:
+            torch.distributed.destroy_process_group()

@@ -2,18 +2,29 @@
 """From the command line to a checked configuration."""
 
 import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
+import yaml
 from detectron2.config import CfgNode, get_cfg
+from detectron2.modeling import BACKBONE_REGISTRY
+from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
 from ..config import add_ifc_config
-from ..data.build import load_records
+from ..data.augmentation import CROP_TYPES, build_augmentation
+from ..data.build import check_frames, is_video_dataset, load_records
 from .optimizer import FULL_MODEL, OPTIMIZERS
 
 
-def setup_config(config_file: str, opts: list[str]) -> CfgNode:
+def setup_config(config_file: str, opts: Sequence[str], resume: bool = False) -> CfgNode:
     """detectron2's and IFC's defaults, changed by a file and then by "KEY VALUE" pairs, checked and frozen.
+
+    Args:
+        config_file: a YAML file; empty for the defaults. Tags that run code are refused.
+        opts: key, value, key, value, …
+        resume: the last checkpoint in OUTPUT_DIR, if there is one, is read in place of MODEL.WEIGHTS.
 
     Raises:
         FileNotFoundError: without that file, or without the MODEL.WEIGHTS it names.
@@ -24,66 +35,140 @@ def setup_config(config_file: str, opts: list[str]) -> CfgNode:
     if config_file:
         if not PathManager.isfile(config_file):
             raise FileNotFoundError(f"--config-file {config_file}: no such file")
-        _merge(cfg.merge_from_file, config_file, where=config_file)
+        _merge(lambda: cfg.merge_from_file(config_file, allow_unsafe=False), where=f"--config-file {config_file}")
     if len(opts) % 2:
         raise ValueError(f"command line: expected KEY VALUE pairs, found an odd number of words: {' '.join(opts)}")
-    _merge(cfg.merge_from_list, opts, where="command line")
+    _merge(lambda: cfg.merge_from_list(list(opts)), where="command line")
     check_config(cfg)
+    if not (resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint"))):
+        _check_weights(cfg.MODEL.WEIGHTS)
     cfg.freeze()
     return cfg
 
 
-def _merge(merge, source, where: str) -> None:
+def _merge(merge: Callable[[], None], where: str) -> None:
+    """Name the place of what yacs and PyYAML find, and what kind of file was expected where they stumble."""
     try:
-        merge(source)
-    except (KeyError, ValueError, AssertionError) as error:  # as yacs reports unknown keys and values of a wrong type
+        merge()
+    except (AssertionError, KeyError, ValueError) as error:  # unknown keys, and values of a wrong type
         raise ValueError(f"{where}: {error.args[0] if error.args else error}") from error
-    except Exception as error:
-        if type(error).__module__.startswith("yaml"):
-            raise ValueError(f"{where}: expected a YAML file of configuration keys, found: {error}") from error
-        raise
+    except OSError as error:  # of _BASE_
+        raise FileNotFoundError(f"{where}: {error}") from error
+    except (AttributeError, TypeError, yaml.YAMLError) as error:
+        raise ValueError(f"{where}: expected configuration keys and values in YAML, found: {error}") from error
 
 
 def check_config(cfg: CfgNode) -> None:
     """What can be known to be wrong before anything is loaded.
 
     Raises:
-        FileNotFoundError: MODEL.WEIGHTS names a local file that is not there.
-        ValueError: a value outside its range, or a device that this machine does not have.
+        ValueError: a value that does not exist, is out of its range or does not fit the others, or a device that this
+            machine does not have. The message names the key.
     """
-    clip, choices = cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE, {
+    _check_choices(cfg)
+    _check_ranges(cfg)
+    for is_train in (True, False):
+        build_augmentation(cfg, is_train)
+    _check_device(cfg)
+
+
+def _check_choices(cfg: CfgNode) -> None:
+    solver = cfg.SOLVER
+    choices: dict[str, tuple[Any, Sequence[Any]]] = {
         "MODEL.META_ARCHITECTURE": (cfg.MODEL.META_ARCHITECTURE, ["Ifc"]),
-        "SOLVER.OPTIMIZER": (cfg.SOLVER.OPTIMIZER, sorted(OPTIMIZERS)),
+        "MODEL.BACKBONE.NAME": (cfg.MODEL.BACKBONE.NAME, sorted(name for name, _ in BACKBONE_REGISTRY)),
+        "MODEL.RESNETS.DEPTH": (cfg.MODEL.RESNETS.DEPTH, [18, 34, 50, 101, 152]),
         "INPUT.FORMAT": (cfg.INPUT.FORMAT, ["BGR", "RGB"]),
+        "INPUT.CROP.TYPE": (cfg.INPUT.CROP.TYPE, CROP_TYPES),
+        "SOLVER.OPTIMIZER": (solver.OPTIMIZER, sorted(OPTIMIZERS)),
+        "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": (solver.CLIP_GRADIENTS.CLIP_TYPE, [FULL_MODEL, "norm", "value"]),
     }
-    choices["SOLVER.CLIP_GRADIENTS.CLIP_TYPE"] = (clip, [FULL_MODEL, "norm", "value"])
     for key, (found, known) in choices.items():
         if found not in known:
-            raise ValueError(f"{key}: found {found!r}, expected one of {known}")
-    window = cfg.INPUT.SAMPLING_FRAME_NUM
-    at_least_one = {
-        "INPUT.SAMPLING_FRAME_NUM": window,
-        "MODEL.IFC.CLIP_STRIDE": cfg.MODEL.IFC.CLIP_STRIDE,
-        "MODEL.IFC.NUM_CLASSES": cfg.MODEL.IFC.NUM_CLASSES,
-        "MODEL.IFC.NUM_OBJECT_QUERIES": cfg.MODEL.IFC.NUM_OBJECT_QUERIES,
-        "MODEL.IFC.MASK_STRIDE": cfg.MODEL.IFC.MASK_STRIDE,
-        "MODEL.IFC.MATCH_STRIDE": cfg.MODEL.IFC.MATCH_STRIDE,
-    }
+            raise ValueError(f"{key}: found {found!r}, expected one of {', '.join(map(repr, known))}")
+
+
+def _check_ranges(cfg: CfgNode) -> None:
+    ifc, window, stride = cfg.MODEL.IFC, cfg.INPUT.SAMPLING_FRAME_NUM, cfg.MODEL.IFC.CLIP_STRIDE
+    at_least_one = {"INPUT.SAMPLING_FRAME_NUM": window, "SOLVER.MAX_ITER": cfg.SOLVER.MAX_ITER}
+    at_least_one |= {
+        f"MODEL.IFC.{key}": ifc[key]
+        for key in (
+            "NUM_CLASSES", "HIDDEN_DIM", "NHEADS", "DIM_FEEDFORWARD", "ENC_LAYERS", "DEC_LAYERS", "NUM_MEMORY_BUS",
+            "NUM_OBJECT_QUERIES", "MASK_STRIDE", "MATCH_STRIDE", "CLIP_STRIDE",
+        )
+    }  # fmt: skip
     for key, value in at_least_one.items():
         if value < 1:
             raise ValueError(f"{key}: found {value}, expected at least 1")
-    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError("MODEL.DEVICE: found 'cuda', but no GPU is visible; add MODEL.DEVICE cpu to run on the CPU")
-    weights = cfg.MODEL.WEIGHTS
+    if stride > window:
+        raise ValueError(
+            f"MODEL.IFC.CLIP_STRIDE: found {stride}, expected at most {window}, the frames of a window "
+            "(INPUT.SAMPLING_FRAME_NUM), or frames between two windows would be skipped"
+        )
+    if ifc.HIDDEN_DIM % ifc.NHEADS:
+        raise ValueError(f"MODEL.IFC.HIDDEN_DIM: found {ifc.HIDDEN_DIM}, expected a multiple of NHEADS, {ifc.NHEADS}")
+    if not 0 <= ifc.DROPOUT < 1:
+        raise ValueError(f"MODEL.IFC.DROPOUT: found {ifc.DROPOUT}, expected 0 or more and less than 1")
+    if cfg.INPUT.SAMPLING_FRAME_RANGE < 0:
+        raise ValueError(f"INPUT.SAMPLING_FRAME_RANGE: found {cfg.INPUT.SAMPLING_FRAME_RANGE}, expected at least 0")
+    solver = cfg.SOLVER
+    if solver.CLIP_GRADIENTS.ENABLED and solver.CLIP_GRADIENTS.CLIP_VALUE <= 0:
+        found = solver.CLIP_GRADIENTS.CLIP_VALUE
+        raise ValueError(f"SOLVER.CLIP_GRADIENTS.CLIP_VALUE: found {found}, expected more than 0")
+    if solver.REFERENCE_WORLD_SIZE and solver.IMS_PER_BATCH % solver.REFERENCE_WORLD_SIZE:
+        expected = f"a multiple of SOLVER.REFERENCE_WORLD_SIZE, {solver.REFERENCE_WORLD_SIZE}"
+        raise ValueError(f"SOLVER.IMS_PER_BATCH: found {solver.IMS_PER_BATCH}, expected {expected}")
+
+
+def _check_device(cfg: CfgNode) -> None:
+    try:
+        device = torch.device(cfg.MODEL.DEVICE)
+    except RuntimeError as error:
+        raise ValueError(f"MODEL.DEVICE: found {cfg.MODEL.DEVICE!r}, expected 'cuda' or 'cpu'") from error
+    num_gpus = torch.cuda.device_count() if device.type == "cuda" and torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= num_gpus:
+        raise ValueError(
+            f"MODEL.DEVICE: found {cfg.MODEL.DEVICE!r}, but {num_gpus or 'no'} GPU is visible; add MODEL.DEVICE cpu to "
+            "run on the CPU"
+        )
+    if cfg.SOLVER.AMP.ENABLED and device.type != "cuda":
+        raise ValueError(f"SOLVER.AMP.ENABLED: found True, expected False with MODEL.DEVICE {device.type!r}")
+
+
+def _check_weights(weights: str) -> None:
     if weights and "://" not in weights and not os.path.isfile(weights):
         raise FileNotFoundError(f"MODEL.WEIGHTS {weights}: no such file")
 
 
 def check_test_datasets(cfg: CfgNode) -> None:
-    """Read the annotations of every data set in DATASETS.TEST: training must not end in an evaluation that cannot start.
+    """Whether DATASETS.TEST can be evaluated: training must not end in an evaluation that cannot start.
+
+    Annotations are read, and each process looks at its share of the frames.
 
     Raises:
-        OSError, ValueError: for a data set that cannot be read or does not fit MODEL.IFC.NUM_CLASSES.
+        OSError, ValueError: for a data set that cannot be read, does not fit MODEL.IFC.NUM_CLASSES or cannot give what
+            TEST.EXPECTED_RESULTS expects.
     """
-    for name in cfg.DATASETS.TEST:
-        load_records(name, cfg.MODEL.IFC.NUM_CLASSES, is_train=False)
+    names, expected = list(cfg.DATASETS.TEST), cfg.TEST.EXPECTED_RESULTS
+    if expected and len(names) != 1:
+        raise ValueError(
+            f"TEST.EXPECTED_RESULTS: found some, expected none with {len(names)} data sets in DATASETS.TEST"
+        )
+    for name in names:
+        records = load_records(name, cfg.MODEL.IFC.NUM_CLASSES, is_train=False)
+        check_frames(records[comm.get_rank() :: comm.get_world_size()])
+        if expected:
+            _check_expected_results(expected, name, measured=any("annotations" in record for record in records))
+
+
+def _check_expected_results(expected: Sequence[Any], name: str, measured: bool) -> None:
+    if not measured:
+        raise ValueError(f"TEST.EXPECTED_RESULTS: found some, expected none for data set '{name}' without annotations")
+    tasks = ["segm"] if is_video_dataset(name) else ["bbox", "segm"]
+    for entry in expected:
+        if not isinstance(entry, list | tuple) or len(entry) != 4 or entry[0] not in tasks:
+            raise ValueError(
+                f"TEST.EXPECTED_RESULTS: found {entry!r}, expected [task, metric, value, tolerance] with a task of "
+                f"{tasks} for data set '{name}'"
+            )

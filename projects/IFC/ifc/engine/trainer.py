@@ -3,6 +3,7 @@
 
 import os
 import weakref
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -23,29 +24,69 @@ from .setup import check_test_datasets
 class Trainer(DefaultTrainer):
     """Trains on cfg.DATASETS.TRAIN and evaluates every data set of cfg.DATASETS.TEST with its own mapper and evaluator.
 
-    The constructor reads the data sets' annotations and fails there if one cannot be used, before any training.
+    The constructor builds everything and reads the data sets' annotations, so that what cannot be used is known before
+    any training.
+
+    Raises:
+        OSError, ValueError: a data set or a value of the config that cannot be used.
     """
 
     def __init__(self, cfg: CfgNode):
         # DefaultTrainer's own constructor wraps the model for GPUs only and fixes the checkpointer's class.
         TrainerBase.__init__(self)
         cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
-        check_test_datasets(cfg)
-        data_loader = self.build_train_loader(cfg)
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.build_evaluators(cfg)
+        data_loader = self.build_train_loader(cfg)
         model = distribute(model)
         self._trainer = (AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer)(model, data_loader, optimizer)
-        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = IfcCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.cfg = cfg
         self.register_hooks(self.build_hooks())
 
+    def state_dict(self) -> dict[str, Any]:
+        """The iteration, the schedule and the optimizer. (detectron2 v0.5 and v0.6 leave the optimizer out.)"""
+        return TrainerBase.state_dict(self) | {"_trainer": self._trainer.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from what `state_dict` gave.
+
+        Raises:
+            ValueError: it is from another optimizer or trainer than the config's.
+        """
+        try:
+            TrainerBase.load_state_dict(self, state_dict)
+            self._trainer.load_state_dict(state_dict["_trainer"])
+        except (KeyError, ValueError) as error:
+            raise ValueError(
+                f"--resume: expected a checkpoint of a training with this config in {self.cfg.OUTPUT_DIR}, found one "
+                f"whose training state does not fit: {error}"
+            ) from error
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """The model of `cfg`, in which detectron2 does not check every value."""
+        try:
+            return super().build_model(cfg)
+        except (AssertionError, KeyError) as error:
+            raise ValueError(f"MODEL: cannot be built from this config: {type(error).__name__}: {error}") from error
+
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer):
+        try:
+            return super().build_lr_scheduler(cfg, optimizer)
+        except (AssertionError, ValueError) as error:
+            keys = ("LR_SCHEDULER_NAME", "MAX_ITER", "STEPS", "WARMUP_FACTOR", "WARMUP_ITERS", "WARMUP_METHOD")
+            found = ", ".join(f"{key} {cfg.SOLVER[key]!r}" for key in keys)
+            raise ValueError(f"SOLVER: found {found}, of which no schedule can be made: {error}") from error
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode):
@@ -54,6 +95,16 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
         return build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluators(cls, cfg: CfgNode) -> list[DatasetEvaluator]:
+        """An evaluator for each data set of DATASETS.TEST, for `test`, after checks that they can be evaluated.
+
+        Raises:
+            OSError, ValueError: for a data set that cannot be.
+        """
+        check_test_datasets(cfg)
+        return [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
