@@ -330,13 +330,16 @@ def test_windows_that_do_not_overlap_are_warned_of(demo, run, files, caplog, mon
     assert ("no object is followed" in caplog.text) == is_warned
 
 
-def test_nothing_found_is_a_result_too(run, files):
-    status, errors, output = run(
-        files / "clip.mp4", options=["--confidence-threshold", "1"], opts=["MODEL.IFC.APPLY_CLS_THRES", "1.0"]
-    )
+@pytest.mark.parametrize(("opts", "num_tracks"), [([], "some"), (["MODEL.IFC.APPLY_CLS_THRES", "1.0"], "none")])
+def test_nothing_above_the_threshold(run, files, opts, num_tracks):
+    """The overlay is the video itself, and the results have what the model found."""
+    options = ["--scale", "1", "--confidence-threshold", "1"]
+    status, errors, output = run(files / "clip.mp4", options=options, opts=opts)
     assert (status, errors) == (0, [])
-    assert read_json(output / "results.json") == []
-    assert len(list(VideoReader(output / "clip.mp4"))) == LENGTH
+    assert bool(read_json(output / "results.json")) == (num_tracks == "some")
+    drawn = list(VideoReader(output / "clip.mp4"))
+    for frame, picture in zip(VideoReader(files / "clip.mp4"), drawn, strict=True):
+        assert np.abs(frame.astype(int) - picture).mean() < 6
 
 
 def test_progress_is_shown(demo, files, tmp_path, capsys):

@@ -121,8 +121,6 @@ class VideoReader(FrameSource):
             if frame is None:
                 return
             if frame.is_corrupt:
-                if num_decoded == 0:
-                    continue  # a stream cut inside a group of pictures: nothing is readable before the next key frame
                 raise self._broken_at(num_decoded, "the frame is damaged")
             yield _to_upright_rgb(frame)
             num_decoded += 1
