@@ -25,8 +25,8 @@ import json
 import math
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +45,17 @@ VIEW = "aten::unflatten"  # costs nothing, which fvcore does not know
 SMALLEST_SIDE = 32  # of a frame: one cell of res5
 
 
-def attention_flops(inputs: Sequence[Any], outputs: Sequence[Any]) -> Number:
-    """Multiply-adds of softmax(Q Kᵀ) V, in fvcore's form of a handle.
+def attention_flops(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+    """Multiply-adds of softmax(Q Kᵀ) V, in fvcore's form of a handle, as operator "attention".
 
     For queries (…, L, E), keys (…, S, E) and values (…, S, V): L · S · E for Q Kᵀ and L · S · V for the product with
     the values, times the leading dimensions (batch and heads). The softmax is not counted, as fvcore counts none.
     """
     query, key, value = (get_shape(x) for x in inputs[:3])
-    return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+    return Counter(attention=math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1]))
 
 
-def einsum_flops(inputs: Sequence[Any], outputs: Sequence[Any]) -> Number:
+def einsum_flops(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
     """Multiply-adds of a product of two tensors in Einstein's notation: the product of the sizes of all its indices.
 
     fvcore's own handle reads the number from a report of NumPy's, where it is rounded.
@@ -90,13 +90,13 @@ class FrameNetwork(WindowNetwork):
         return features.tokens, features.lateral4, features.lateral3
 
 
-def count_flops(module: nn.Module, inputs: Tensor) -> FlopCountAnalysis:
+def count_flops(module: nn.Module, inputs: Tensor | tuple[Tensor, ...]) -> FlopCountAnalysis:
     """fvcore's count, with what it does not know of IFC."""
     analysis = FlopCountAnalysis(module, inputs)
     return _traced(analysis.set_op_handle(ATTENTION, attention_flops, "aten::einsum", einsum_flops, VIEW, None))
 
 
-def count_activations(module: nn.Module, inputs: Tensor) -> ActivationCountAnalysis:
+def count_activations(module: nn.Module, inputs: Tensor | tuple[Tensor, ...]) -> ActivationCountAnalysis:
     """fvcore's count, attention's output included."""
     return _traced(
         ActivationCountAnalysis(module, inputs).set_op_handle(ATTENTION, generic_activation_jit("attention"))
@@ -219,7 +219,8 @@ def load_config(args: argparse.Namespace) -> CfgNode:
         OSError, ValueError: for a wrong argument, config file or option.
     """
     if min(args.input_size) < SMALLEST_SIDE:
-        raise ValueError(f"--input-size: found {args.input_size[0]} {args.input_size[1]}, expected 32 or more for each")
+        height, width = args.input_size
+        raise ValueError(f"--input-size: found {height} {width}, expected at least {SMALLEST_SIDE} for each")
     if args.depth < 1:
         raise ValueError(f"--depth: found {args.depth}, expected at least 1")
     if args.json is not None and not args.json.resolve().parent.is_dir():
