@@ -2,7 +2,8 @@
 """A synthetic video instance segmentation data set: textured shapes that move over a textured background.
 
 Each video shows a few instances of six outlines. They translate, rotate, change size, occlude one another, leave the
-frame and come back, and often several of them share a class. Texture and colours say nothing about the class.
+frame and come back, and often several of them share a class. Texture says nothing about the class; colour hints at it,
+as it does in nature, but the hues of neighbouring classes overlap.
 
 A video is a function of (seed, video index, size, length, number of instances) alone: video 7 of a seed is the same
 whether ten or a thousand videos are made, in one process or in several. Masks come from polygons that are filled in
@@ -47,6 +48,7 @@ _UNITS = 256  # a pixel's side in fixed-point coordinates
 _SCANLINES = 4  # lines a pixel along which coverage is measured
 _FULL_COVERAGE = _SCANLINES * _UNITS
 _JPEG_QUALITY = 90
+_HUE_DEVIATION = 25 / 360  # of an object's hue from its class's; those of neighbouring classes are 60 / 360 apart
 _TEXTURES = ("stripes", "checks", "dots", "gradient", "noise")
 
 
@@ -143,21 +145,16 @@ def _random_color(rng: np.random.Generator, hue: float, saturation: tuple[float,
     return np.array(rgb, dtype=np.float32) * 255
 
 
-def _two_colors(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A saturated colour, and one that stands out from it: another hue, near white or near black."""
-    hue = rng.uniform(0, 1)
-    first = _random_color(rng, hue, (0.65, 1.0), (0.6, 1.0))
-    contrast = rng.uniform(0, 1)
-    if contrast < 0.15:
-        return first, _random_color(rng, hue, (0.0, 0.1), (0.9, 1.0))
-    if contrast < 0.3:
-        return first, _random_color(rng, hue, (0.0, 0.5), (0.05, 0.2))
-    return first, _random_color(rng, hue + rng.uniform(0.25, 0.75), (0.65, 1.0), (0.6, 1.0))
+def _two_shades(rng: np.random.Generator, class_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """A bright and a dark shade of one colour, whose hue lies around the typical one of the class."""
+    hue = class_id / len(CATEGORIES) + rng.normal(0, _HUE_DEVIATION)
+    bright = _random_color(rng, hue, (0.65, 1.0), (0.7, 1.0))
+    return bright, _random_color(rng, hue + rng.uniform(-0.06, 0.06), (0.65, 1.0), (0.3, 0.6))
 
 
-def _object_texture(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A pattern of two colours, darker towards the rim. Shape (size, size, 3), uint8."""
-    first, second = _two_colors(rng)
+def _object_texture(rng: np.random.Generator, class_id: int, size: int) -> np.ndarray:
+    """A pattern of two shades, darker towards the rim. Shape (size, size, 3), uint8."""
+    first, second = _two_shades(rng, class_id)
     kind = _TEXTURES[rng.integers(len(_TEXTURES))]
     frequency, angle = rng.uniform(1.5, 3.5), rng.uniform(0, math.pi)
     line = ((np.arange(size) + 0.5) * (2 / size) - 1).astype(np.float32)
@@ -230,7 +227,7 @@ def _sample_shape(
     return _Shape(
         class_id=class_id,
         contours=tuple(_OUTLINES.values())[class_id],
-        texture=_object_texture(rng, min(512, max(16, math.ceil(2 * largest)))),
+        texture=_object_texture(rng, class_id, min(512, max(16, math.ceil(2 * largest)))),
         centers=np.stack(coordinates, axis=1),
         radii=mean_radius * swell.at(times),
         angles=swing.at(times) + spin * times,
