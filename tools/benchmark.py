@@ -15,8 +15,7 @@ over all, report an instance on every frame, the others "no object". Each instan
 outline and axes of 8 % to 30 % of the frame's, the same in every window, so that tracker and encoder have N instances
 of a realistic size from the first frame to the last; that they do not move is nothing to either. (Windows that share
 no frame cannot share instances: with the stride of a window, N is the number in each.) Each instance has probabilities
-above 0.01 for up to 6 classes (1/2, 1/4, ...), and so gives as many tracks. The time of the replacing is
-in no number.
+above 0.01 for up to 6 classes (1/2, 1/4, ...), and so gives as many tracks. The replacing's time is in no number.
 
 Stages:
     decoding        H.264 to RGB, resized to the network's input size as the loader does
@@ -29,8 +28,9 @@ Stages:
     other           everything between the stages, building the list of tracks included
 
 On a GPU each stage ends with a synchronisation, so that its time is its own; the total then is that of a run without
-them, and the stages add up to more. Host memory is that of the process: its peak, and by how much that is above what
-it held just before the first run, with the model loaded.
+them, and the stages add up to more. CPU time far below the total (on a CPU) says that other programs had the
+processor, and that the times are not the machine's. Host memory is that of the process: its peak, and by how much that
+is above what it held just before the first run, with the model loaded.
 """
 
 import argparse
@@ -315,11 +315,13 @@ class Run:
 
     Attributes:
         seconds: time of each stage.
+        cpu_time: seconds that the process's threads were running, added up.
         num_instances: instances in the result.
         num_tracks: tracks in the result.
     """
 
     seconds: dict[str, float]
+    cpu_time: float
     num_instances: int
     num_tracks: int
 
@@ -345,9 +347,11 @@ def run_once(model: Ifc, task: Task, by_stage: bool) -> Run:
             stack.enter_context(timed_stages(model, clock))
         stack.enter_context(scripted_instances(model.detr, task.num_instances, clock))
         stack.enter_context(torch.no_grad())
+        cpu_start = time.process_time()
         with clock.stage("other"):
             result = model([{"image": frames, "height": task.output_size[0], "width": task.output_size[1]}])
             synchronize(model.device)
+        cpu_time = time.process_time() - cpu_start
 
     masks = result["pred_masks"]
     num_instances = len({id(track) for track in masks})  # tracks of one instance share their masks
@@ -360,7 +364,7 @@ def run_once(model: Ifc, task: Task, by_stage: bool) -> Run:
     if by_stage and missing:
         raise RuntimeError(f"never entered: {', '.join(missing)}; the engine's parts are not those that are timed")
     clock.seconds.pop(REPLACING)
-    return Run(clock.seconds, num_instances, len(masks))
+    return Run(clock.seconds, cpu_time, num_instances, len(masks))
 
 
 def measure(model: Ifc, task: Task, *, repeat: int, warmup: int) -> dict[str, Any]:
@@ -368,8 +372,8 @@ def measure(model: Ifc, task: Task, *, repeat: int, warmup: int) -> dict[str, An
 
     Returns:
         Ready for json: "instances" and "tracks" of the result, "totals" (seconds of every run), "total",
-        "total_without_decoding", "frames_per_second", "stages" (seconds of each; on a GPU from runs of their own) and
-        "memory" in bytes.
+        "total_without_decoding", "cpu_time", "frames_per_second", "stages" (seconds of each; on a GPU from runs of
+        their own) and "memory" in bytes.
     """
     is_cuda = model.device.type == "cuda"
     if is_cuda:
@@ -388,6 +392,7 @@ def measure(model: Ifc, task: Task, *, repeat: int, warmup: int) -> dict[str, An
         "totals": [run.total for run in whole],
         "total": run.total,
         "total_without_decoding": run.total - run.seconds["decoding"],
+        "cpu_time": run.cpu_time,
         "frames_per_second": task.length / run.total,
         "stages": {name: stages.seconds[name] for name in STAGES},
         "memory": {
@@ -420,6 +425,7 @@ def report_text(report: dict[str, Any]) -> str:
         "",
         f"frames a second   {report['frames_per_second']:.3f}",
         f"without decoding  {report['total_without_decoding']:.3f} s",
+        f"CPU time          {report['cpu_time']:.3f} s, all threads together",
         f"host memory       {_mebibytes(memory['host_peak'])} at most, {_growth(memory)} over the start",
     ]
     if memory["gpu_peak"] is not None:

@@ -17,10 +17,25 @@ ROOT = Path(__file__).parents[2]
 TINY = str(ROOT / "configs" / "quick_schedules" / "shapes_tiny.yaml")
 BASE = str(ROOT / "projects" / "IFC" / "configs" / "base_ytvis.yaml")
 
-# shapes_tiny on 3 frames of 64x96: D, heads, feed-forward, memory tokens, queries, classes and the grids' cells.
-WINDOW, DIM, FEEDFORWARD, MEMORY, QUERIES, CLASSES = 3, 64, 256, 8, 20, 6
-RES5, RES4, RES3 = 2 * 3, 4 * 6, 8 * 12
-TOKENS = RES5 + MEMORY  # of a frame
+# The tiny network on 3 frames of 64x96, with all that the counts by hand depend on.
+WINDOW, LAYERS, DIM, FEEDFORWARD, MEMORY, QUERIES, CLASSES = 3, 3, 64, 256, 8, 20, 6
+CHANNELS = {"res3": 128, "res4": 256, "res5": 512}
+CELLS = {"res3": 8 * 12, "res4": 4 * 6, "res5": 2 * 3}
+TOKENS = CELLS["res5"] + MEMORY  # of a frame
+PINNED = {
+    "INPUT.SAMPLING_FRAME_NUM": WINDOW,
+    "MODEL.IFC.ENC_LAYERS": LAYERS,
+    "MODEL.IFC.DEC_LAYERS": LAYERS,
+    "MODEL.IFC.HIDDEN_DIM": DIM,
+    "MODEL.IFC.DIM_FEEDFORWARD": FEEDFORWARD,
+    "MODEL.IFC.NUM_MEMORY_BUS": MEMORY,
+    "MODEL.IFC.NUM_OBJECT_QUERIES": QUERIES,
+    "MODEL.IFC.NUM_CLASSES": CLASSES,
+    "MODEL.IFC.CLIP_STRIDE": 2,
+    "MODEL.RESNETS.DEPTH": 50,
+    "MODEL.RESNETS.RES2_OUT_CHANNELS": 64,
+}
+PINNED_OPTS = [str(word) for pair in PINNED.items() for word in pair]
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +47,13 @@ def tool():
     return module
 
 
-def build_network(config_file: str):
-    return build_model(setup_config(config_file, ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])).detr
+def build_network(config_file: str, *opts: str):
+    return build_model(setup_config(config_file, ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", *opts])).detr
 
 
 @pytest.fixture(scope="module")
 def tiny_network():
-    return build_network(TINY)
+    return build_network(TINY, *PINNED_OPTS)
 
 
 @pytest.fixture(scope="module")
@@ -109,17 +124,17 @@ def test_resnet50_by_hand(tool):
 
 
 def test_attention_of_the_network_by_hand(report):
-    scores = WINDOW * 3 * TOKENS**2  # 3 encoder layers over each frame alone
-    scores += MEMORY * 3 * WINDOW**2  # 3 layers over each memory token along the frames
-    scores += 3 * (QUERIES**2 + QUERIES * WINDOW * TOKENS)  # 3 decoder layers
-    assert report["flops_by_operator"]["attention"] == 2 * DIM * scores
+    scores = WINDOW * TOKENS**2  # an encoder layer over each frame alone
+    scores += MEMORY * WINDOW**2  # one over each memory token along the frames
+    scores += QUERIES**2 + QUERIES * WINDOW * TOKENS  # a decoder layer
+    assert report["flops_by_operator"]["attention"] == LAYERS * 2 * DIM * scores
 
 
 def test_linear_layers_of_the_network_by_hand(report):
     layer = 4 * DIM**2 + 2 * DIM * FEEDFORWARD  # query, key, value and output of each token, feed-forward
-    linear = 3 * WINDOW * (TOKENS + MEMORY) * layer
+    linear = LAYERS * WINDOW * (TOKENS + MEMORY) * layer
     # A decoder layer attends twice, the second time to keys and values of the clip.
-    linear += 3 * (QUERIES * (layer + 2 * DIM**2) + WINDOW * TOKENS * 2 * DIM**2)
+    linear += LAYERS * (QUERIES * (layer + 2 * DIM**2) + WINDOW * TOKENS * 2 * DIM**2)
     linear += QUERIES * (DIM**2 + DIM * (CLASSES + 1))  # classes
     linear += QUERIES * 3 * DIM**2  # mask weights
     assert report["flops_by_operator"]["linear"] == linear
@@ -128,21 +143,21 @@ def test_linear_layers_of_the_network_by_hand(report):
 def test_modules_of_the_network_by_hand(report):
     modules = report["modules"]
     flops = {name: numbers["flops"] for name, numbers in modules.items()}
-    assert flops["detr.input_proj"] == WINDOW * RES5 * 512 * DIM
-    assert flops["detr.mask_head.lay1"] == WINDOW * RES5 * 9 * DIM**2
-    assert flops["detr.mask_head.lay2"] == WINDOW * RES4 * 9 * DIM**2
-    assert flops["detr.mask_head.lay3"] == WINDOW * RES3 * 9 * DIM**2
-    assert flops["detr.mask_head.adapter1"] == WINDOW * RES4 * 256 * DIM
-    assert flops["detr.mask_head.adapter2"] == WINDOW * RES3 * 128 * DIM
-    assert flops["detr.mask_head.out_lay"] == WINDOW * RES3 * (25 * DIM + DIM**2)
+    assert flops["detr.input_proj"] == WINDOW * CELLS["res5"] * CHANNELS["res5"] * DIM
+    assert flops["detr.mask_head.lay1"] == WINDOW * CELLS["res5"] * 9 * DIM**2
+    assert flops["detr.mask_head.lay2"] == WINDOW * CELLS["res4"] * 9 * DIM**2
+    assert flops["detr.mask_head.lay3"] == WINDOW * CELLS["res3"] * 9 * DIM**2
+    assert flops["detr.mask_head.adapter1"] == WINDOW * CELLS["res4"] * CHANNELS["res4"] * DIM
+    assert flops["detr.mask_head.adapter2"] == WINDOW * CELLS["res3"] * CHANNELS["res3"] * DIM
+    assert flops["detr.mask_head.out_lay"] == WINDOW * CELLS["res3"] * (25 * DIM + DIM**2)
     assert flops["detr.class_embed"] == QUERIES * (DIM**2 + DIM * (CLASSES + 1))
-    assert report["flops_by_operator"]["einsum"] == QUERIES * DIM * WINDOW * RES3
-    assert modules["detr.mask_head.lay3"]["activations"] == WINDOW * RES3 * DIM
-    assert modules["detr.input_proj"]["activations"] == WINDOW * RES5 * DIM
+    assert report["flops_by_operator"]["einsum"] == QUERIES * DIM * WINDOW * CELLS["res3"]
+    assert modules["detr.mask_head.lay3"]["activations"] == WINDOW * CELLS["res3"] * DIM
+    assert modules["detr.input_proj"]["activations"] == WINDOW * CELLS["res5"] * DIM
 
 
 def test_all_attention_activations_are_counted(analysis):
-    attended = 3 * WINDOW * (TOKENS + MEMORY) * DIM + 3 * 2 * QUERIES * DIM
+    attended = LAYERS * (WINDOW * (TOKENS + MEMORY) + 2 * QUERIES) * DIM
     assert analysis.activations.by_operator()["attention"] == attended
 
 
@@ -189,10 +204,10 @@ def test_text_has_the_numbers(analysis, report):
 
 def test_program(tool, report, tmp_path, capsys):
     path = tmp_path / "numbers.json"
-    options = f"--input-size 64 96 --depth 1 --json {path} MODEL.IFC.CLIP_STRIDE 2"
-    assert tool.main(["--config-file", TINY, *options.split()]) == 0
+    options = f"--input-size 64 96 --depth 1 --json {path}"
+    assert tool.main(["--config-file", TINY, *options.split(), *PINNED_OPTS]) == 0
     content = json.loads(path.read_text())
-    assert (content.pop("config_file"), content.pop("opts")) == (TINY, ["MODEL.IFC.CLIP_STRIDE", "2"])
+    assert (content.pop("config_file"), content.pop("opts")) == (TINY, PINNED_OPTS)
     assert content == report
     text = capsys.readouterr().out
     assert "detr " in text and "detr.backbone" not in text
