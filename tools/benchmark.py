@@ -527,6 +527,11 @@ def load_config(args: argparse.Namespace) -> CfgNode:
             f"--instances: found {args.instances}, expected at most the {cfg.MODEL.IFC.NUM_OBJECT_QUERIES} queries of "
             "MODEL.IFC.NUM_OBJECT_QUERIES"
         )
+    threshold = cfg.MODEL.IFC.APPLY_CLS_THRES
+    if cfg.MODEL.IFC.MULTI_CLS_ON and threshold >= 0.5:
+        raise ValueError(
+            f"MODEL.IFC.APPLY_CLS_THRES: found {threshold}, expected less than 0.5, the instances' highest probability"
+        )
     return cfg
 
 

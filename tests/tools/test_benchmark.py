@@ -459,6 +459,7 @@ def test_threads_are_torchs(tool, monkeypatch, capsys):
         ("--stride 0", "MODEL.IFC.CLIP_STRIDE: found 0, expected at least 1"),
         ("--input-size 31 64", "--input-size: found 31 64, expected at least 32"),
         ("--output-size 64 15", "--output-size: found 64 15, expected at least 16"),
+        ("MODEL.IFC.APPLY_CLS_THRES 0.5", "MODEL.IFC.APPLY_CLS_THRES: found 0.5, expected less than 0.5"),
         ("--threads 0", "--threads: found 0"),
         ("--repeat 0", "--repeat: found 0"),
         ("--warmup -1", "--warmup: found -1"),
