@@ -74,7 +74,13 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """How Python 3 writes b"" in old protocols."""
+    return b""
+
+
 _ALLOWED: dict[tuple[str, str], Callable[..., Any] | str] = {
+    ("__builtin__", "bytes"): _no_bytes,
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _encode,
     ("numpy", "dtype"): _Dtype,

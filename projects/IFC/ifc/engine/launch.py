@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from detectron2.engine import launch as launch_on_gpus
-from torch.multiprocessing import ProcessExitedException
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 
 def check_processes(num_processes: int, num_machines: int, machine_rank: int, dist_url: str, device: str) -> None:
@@ -67,9 +67,12 @@ def launch(
             else:
                 wrapped = (messages, main, args)
                 launch_on_gpus(_run, num_processes, num_machines, machine_rank, dist_url, args=wrapped)
-        except ProcessExitedException as exited:
+        except (ProcessExitedException, ProcessRaisedException) as exited:
+            # Looked for first: a process that waits for the one that left a message fails too, and may do so before it.
             for message in Path(messages).glob("*.message"):
                 sys.exit(message.read_text())
+            if isinstance(exited, ProcessRaisedException):
+                raise
             if exited.signal_name:
                 sys.exit(f"error: process {exited.error_index} was ended by {exited.signal_name}")
             sys.exit(exited.exit_code)
@@ -132,7 +135,6 @@ def _cpu_process(
             torch.distributed.init_process_group("gloo", init_method=dist_url, world_size=world_size, rank=rank)
         except (RuntimeError, ValueError) as error:  # the address is taken, or is none
             sys.exit(f"error: --dist-url {dist_url}: the processes cannot meet there: {str(error).splitlines()[0]}")
-        try:
-            main(*args)
-        finally:
-            torch.distributed.destroy_process_group()
+        main(*args)
+        # Not after an error: the others would fail too, of a closed connection, and that might be what is shown.
+        torch.distributed.destroy_process_group()

@@ -32,7 +32,9 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
     ]
-    arguments = {"lr": base_lr} | ({"momentum": cfg.SOLVER.MOMENTUM} if cfg.SOLVER.OPTIMIZER == "SGD" else {})
+    arguments = {"lr": base_lr}
+    if cfg.SOLVER.OPTIMIZER == "SGD":
+        arguments |= {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV}
     optimizer_class = OPTIMIZERS[cfg.SOLVER.OPTIMIZER]
     clip = cfg.SOLVER.CLIP_GRADIENTS
     if clip.ENABLED and clip.CLIP_TYPE == FULL_MODEL:

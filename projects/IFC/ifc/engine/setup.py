@@ -51,11 +51,17 @@ def _merge(merge: Callable[[], None], where: str) -> None:
     try:
         merge()
     except (AssertionError, KeyError, ValueError) as error:  # unknown keys, and values of a wrong type
-        raise ValueError(f"{where}: {error.args[0] if error.args else error}") from error
+        raise ValueError(f"{where}: {_shortened(str(error.args[0] if error.args else error))}") from error
     except OSError as error:  # of _BASE_
         raise FileNotFoundError(f"{where}: {error}") from error
     except (AttributeError, TypeError, yaml.YAMLError) as error:
         raise ValueError(f"{where}: expected configuration keys and values in YAML, found: {error}") from error
+
+
+def _shortened(message: str, num_ends: int = 120) -> str:
+    """yacs shows all of a node that a value was given for; the key comes last."""
+    message = " ".join(message.split())
+    return message if len(message) <= 2 * num_ends else f"{message[:num_ends]} … {message[-num_ends:]}"
 
 
 def check_config(cfg: CfgNode) -> None:

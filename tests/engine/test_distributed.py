@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two processes on the CPU learn what one learns from the same batch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from engine import train_share
+from engine.tiny import write_config
+from torch import nn
+
+from ifc.engine import setup_config
+from ifc.engine.trainer import distribute
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Where two processes left their gradients, {scenario}_{rank}.pth."""
+    folder = tmp_path_factory.mktemp("gradients")
+    program = [sys.executable, train_share.__file__, write_config(folder), str(folder)]
+    run = subprocess.run(program, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    return folder
+
+
+@pytest.mark.parametrize("scenario", train_share.SCENARIOS)
+def test_gradients_are_those_of_one_process(folder, scenario):
+    """DistributedDataParallel averages the processes' gradients; what does that make of each loss?
+
+    The mask losses are divided by the number of instances, averaged over the processes: the average is exactly what one
+    process computes from the whole batch, whoever has the instances. The cross entropy is a mean over the process's own
+    queries, weighted with NO_OBJECT_WEIGHT where there is no instance, as in the original and in DETR: the average is
+    that of one process where all processes have equally many instances.
+    """
+    instances_of_clips, opts, losses = train_share.SCENARIOS[scenario]
+    expected = train_share.gradients(setup_config(str(folder / "tiny.yaml"), opts), instances_of_clips, losses)
+    first, second = (torch.load(folder / f"{scenario}_{rank}.pth") for rank in range(2))
+    assert first.keys() == second.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert torch.equal(first[name], second[name]), name
+        scale = gradient.abs().max().item()
+        torch.testing.assert_close(first[name], gradient, rtol=1e-4, atol=1e-4 * scale + 1e-9, msg=name)
+    assert sum(gradient.abs().sum() for gradient in expected.values()) > 1
+
+
+def test_one_process_needs_no_wrapper():
+    model = nn.Linear(1, 1)
+    assert distribute(model) is model
+
+
+def test_gpus_are_detectron2s_business(monkeypatch):
+    calls = []
+    monkeypatch.setattr("ifc.engine.trainer.create_ddp_model", lambda *args, **kwargs: calls.append((args, kwargs)))
+    monkeypatch.setattr("ifc.engine.trainer.comm.get_world_size", lambda: 2)
+    model = nn.Linear(1, 1, device="meta")  # any device but the CPU
+    distribute(model)
+    assert calls == [((model,), {"broadcast_buffers": False})]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One process or several, and how a run ends when one of them does. As a program: the several processes."""
+
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+
+from ifc.engine import check_processes, launch
+from ifc.engine import launch as _launch_function  # noqa: F401 - shadows the module in the package's namespace
+
+launch_module = sys.modules["ifc.engine.launch"]
+URL = "tcp://127.0.0.1:50000"
+
+
+def one_ends_while_the_others_wait(message: str) -> None:
+    if torch.distributed.get_rank() == 1:
+        sys.exit(message)
+    torch.distributed.barrier()
+
+
+def test_one_process_runs_in_place():
+    seen = []
+    launch(lambda *args: seen.append((args, threading.get_ident())), 1, 1, 0, URL, (1, 2), "cpu")
+    assert seen == [((1, 2), threading.get_ident())]
+
+
+def test_a_message_from_one_process_ends_the_others_that_wait():
+    """The other process is in a collective operation, and fails when its connection is closed."""
+    run = subprocess.run([sys.executable, __file__], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 1
+    assert run.stderr.strip().splitlines()[-1] == "error: the second process cannot go on"
+    assert run.stderr.count("cannot go on") == 1
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("ended", "code"),
+    [
+        (
+            ProcessExitedException("", 1, 99, exit_code=-9, signal_name="SIGKILL"),
+            "error: process 1 was ended by SIGKILL",
+        ),
+        (ProcessExitedException("", 0, 99, exit_code=3), 3),
+    ],
+)
+def test_a_process_that_leaves_no_message(monkeypatch, ended, code):
+    def spawn(*_, **__):
+        raise ended
+
+    monkeypatch.setattr(torch.multiprocessing, "spawn", spawn)
+    with pytest.raises(SystemExit) as end:
+        launch(print, 2, 1, 0, URL, (), "cpu")
+    assert end.value.code == code
+
+
+def test_an_exception_keeps_its_traceback(monkeypatch):
+    def spawn(*_, **__):
+        raise ProcessRaisedException("Traceback of the process", 0, 99)
+
+    monkeypatch.setattr(torch.multiprocessing, "spawn", spawn)
+    with pytest.raises(ProcessRaisedException, match="Traceback of the process"):
+        launch(print, 2, 1, 0, URL, (), "cpu")
+
+
+def test_gpus_go_through_detectron2s_launcher(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(launch_module, "launch_on_gpus", lambda *args, **kwargs: calls.append((args, kwargs)))
+    launch(print, 4, 2, 1, URL, ("a",), "cuda")
+    (run, *arguments), keywords = calls[0]
+    assert arguments == [4, 2, 1, URL]
+    seen = []
+    run(str(tmp_path), seen.append, ("a",))
+    assert seen == ["a"]
+    assert keywords["args"][1:] == (print, ("a",))
+    with pytest.raises(SystemExit) as end:
+        run(str(tmp_path), sys.exit, ("error: no",))
+    assert end.value.code == 1
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["error: no"]
+
+
+def test_address_that_is_taken(tmp_path):
+    threads = torch.get_num_threads()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        url = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(SystemExit):
+            launch_module._cpu_process(0, 0, 2, threads, url, print, (), str(tmp_path))
+    assert [path.read_text().partition(" there")[0] for path in tmp_path.iterdir()] == [
+        f"error: --dist-url {url}: the processes cannot meet"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 1, 0, URL, "cpu"), "--num-gpus: found 0, expected at least 1"),
+        ((1, 0, 0, URL, "cpu"), "--num-machines: found 0, expected at least 1"),
+        ((1, 2, 2, URL, "cpu"), "--machine-rank: found 2, expected 0 to 1, below --num-machines"),
+        ((1, 2, 0, "auto", "cpu"), "--dist-url: found 'auto', expected an address that all machines reach"),
+        ((3, 1, 0, URL, "cuda"), "--num-gpus: found 3, but this machine has 2"),
+    ],
+)
+def test_processes_that_cannot_be(monkeypatch, arguments, message):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        check_processes(*arguments)
+
+
+def test_processes_that_can_be(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    check_processes(2, 1, 0, "auto", "cuda")
+    check_processes(3, 4, 3, URL, "cpu")
+
+
+if __name__ == "__main__":
+    message = "error: the second process cannot go on"
+    launch(one_ends_while_the_others_wait, 2, 1, 0, "auto", (message,), "cpu")

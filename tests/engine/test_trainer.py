@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training, resuming and evaluating on the tiny data set, and what cannot be trained on."""
+
+import itertools
+import json
+import math
+
+import pytest
+import torch
+from detectron2.data import DatasetCatalog
+from detectron2.evaluation import verify_results
+from engine.tiny import tiny_config
+
+from ifc.engine import Trainer
+from ifc.evaluation.evaluator import YTVISEvaluator
+
+NO_TEST = ["DATASETS.TEST", ()]
+TRAIN = ["DATASETS.TRAIN", ("engine_train",)]
+WARMUP = ["SOLVER.WARMUP_ITERS", 4, "SOLVER.WARMUP_FACTOR", 0.1, "SOLVER.MAX_ITER", 4, "SOLVER.CHECKPOINT_PERIOD", 2]
+
+
+class Interrupted(Exception):
+    pass
+
+
+def repeat(batch: list[dict], monkeypatch, last: int | None = None) -> None:
+    """Let every step take this batch, and step `last` end the run before it is done."""
+
+    def batches(*_):
+        for step in itertools.count():
+            if step == last:
+                raise Interrupted
+            yield batch
+
+    monkeypatch.setattr(Trainer, "build_train_loader", batches)
+
+
+def trained(cfg, resume: bool = False) -> Trainer:
+    torch.manual_seed(0)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=resume)
+    trainer.train()
+    return trainer
+
+
+def learning_rates(trainer: Trainer) -> list[tuple[float, int]]:
+    return trainer.storage.history("lr").values()
+
+
+def test_metrics(data, tmp_path):
+    """Losses, their sum, and the two errors, which are no part of it."""
+    trained(tiny_config(tmp_path, *TRAIN, "DATASETS.TEST", ("engine_val",)))
+    lines = [json.loads(line) for line in (tmp_path / "output" / "metrics.json").read_text().splitlines()]
+    metrics = {key: value for line in lines for key, value in line.items()}
+    losses = [f"loss_{kind}{suffix}" for kind in ("ce", "mask", "dice") for suffix in ("", "_0")]
+    assert {name for name in metrics if name.startswith("loss_")} == set(losses)
+    assert metrics["total_loss"] == pytest.approx(sum(metrics[name] for name in losses), rel=1e-5)
+    assert 0 <= metrics["class_error"] <= 100
+    assert metrics["cardinality_error"] >= 0 and metrics["cardinality_error_0"] >= 0
+    assert metrics["iteration"] == 2 or metrics["iteration"] == 1
+    assert math.isfinite(metrics["segm/AP"])
+
+
+def test_resuming_continues_as_if_nothing_had_been(data, tmp_path, monkeypatch):
+    """Weights, optimizer, schedule and iteration, after a run that ends a step after its checkpoint."""
+    for name in ("whole", "interrupted"):
+        (tmp_path / name).mkdir()
+    cfg = tiny_config(tmp_path / "whole", *TRAIN, *NO_TEST, *WARMUP)
+    batch = next(iter(Trainer.build_train_loader(cfg)))
+    repeat(batch, monkeypatch)
+    whole = trained(cfg)
+    assert len({rate for rate, _ in learning_rates(whole)}) == 4  # every step has its own
+
+    cfg = tiny_config(tmp_path / "interrupted", *TRAIN, *NO_TEST, *WARMUP)
+    repeat(batch, monkeypatch, last=3)
+    with pytest.raises(Interrupted):
+        trained(cfg)
+    assert (tmp_path / "interrupted" / "output" / "last_checkpoint").read_text() == "model_0000001.pth"
+
+    repeat(batch, monkeypatch)
+    resumed = trained(cfg, resume=True)
+    assert resumed.start_iter == 2
+    assert learning_rates(resumed) == learning_rates(whole)[2:]
+    for (name, value), other in zip(whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True):
+        assert torch.equal(value, other), name
+    assert [state["step"].item() for state in resumed.optimizer.state.values()] == [4.0] * len(resumed.optimizer.state)
+
+
+def test_resuming_a_finished_run_trains_no_more(data, tmp_path, monkeypatch):
+    cfg = tiny_config(tmp_path, *TRAIN, "DATASETS.TEST", ("engine_val",))
+    finished = trained(cfg)
+    monkeypatch.setattr(Trainer, "run_step", lambda _: pytest.fail("a step was taken"))
+    resumed = trained(cfg, resume=True)
+    assert all(map(torch.equal, finished.model.state_dict().values(), resumed.model.state_dict().values()))
+    assert resumed._last_eval_results.keys() == {"segm"}
+
+
+def test_without_resume_weights_alone_are_loaded(data, tmp_path):
+    cfg = tiny_config(tmp_path, *TRAIN, *NO_TEST)
+    first = trained(cfg)
+    weights = str(tmp_path / "output" / "model_final.pth")
+    second = Trainer(tiny_config(tmp_path, *TRAIN, *NO_TEST, "MODEL.WEIGHTS", weights))
+    second.resume_or_load(resume=False)
+    assert all(map(torch.equal, first.model.state_dict().values(), second.model.state_dict().values()))
+    assert second.start_iter == 0
+    assert second.optimizer.state_dict()["state"] == {}
+
+
+@pytest.mark.parametrize("fault", ["optimizer", "trainer"])
+def test_resuming_from_another_training(data, tmp_path, fault):
+    cfg = tiny_config(tmp_path, *TRAIN, *NO_TEST)
+    trained(cfg)
+    path = tmp_path / "output" / "model_final.pth"
+    checkpoint = torch.load(path)
+    if fault == "optimizer":
+        del checkpoint["trainer"]["_trainer"]["optimizer"]["param_groups"][0]
+    else:
+        del checkpoint["trainer"]["_trainer"]
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match=f"^--resume: .* in {cfg.OUTPUT_DIR}, found one whose training state does not"):
+        Trainer(cfg).resume_or_load(resume=True)
+
+
+def test_every_test_set_has_its_own_mapper_and_evaluator(data, tmp_path):
+    cfg = tiny_config(tmp_path, "DATASETS.TEST", ("engine_val", "engine_coco_val"))
+    torch.manual_seed(0)
+    results = Trainer.test(cfg, Trainer.build_model(cfg))
+    assert list(results) == ["engine_val", "engine_coco_val"]
+    assert results["engine_val"].keys() == {"segm"}
+    assert results["engine_coco_val"].keys() == {"bbox", "segm"}
+    assert {"AP", "AR100", "APl"} <= results["engine_val"]["segm"].keys()
+    inference = tmp_path / "output" / "inference"
+    assert (inference / "engine_val" / "results.json").is_file()
+    assert json.loads((inference / "engine_coco_val" / "coco_instances_results.json").read_text())
+
+
+def test_results_are_verified(data, tmp_path):
+    expected = [["segm", "AP50", 50.0, 50.0], ["segm", "AR10", 0.0, 100.0]]
+    cfg = tiny_config(tmp_path, "DATASETS.TEST", ("engine_val",), "TEST.EXPECTED_RESULTS", expected)
+    torch.manual_seed(0)
+    results = Trainer.test(cfg, Trainer.build_model(cfg))
+    assert results.keys() == {"segm"}
+    assert verify_results(cfg, results)
+    for wrong in (["segm", "AP50", -5.0, 1.0], ["segm", "AP49", 0.0, 100.0]):
+        other = tiny_config(tmp_path, "DATASETS.TEST", ("engine_val",), "TEST.EXPECTED_RESULTS", [wrong])
+        with pytest.raises(SystemExit) as end:
+            verify_results(other, results)
+        assert end.value.code == 1
+
+
+def without_annotations(content):
+    del content["annotations"]
+
+
+def test_split_without_annotations(tmp_path, variant):
+    cfg = tiny_config(tmp_path, "DATASETS.TEST", (variant("val", without_annotations),))
+    results = Trainer.test(cfg, Trainer.build_model(cfg), Trainer.build_evaluators(cfg))
+    assert results == {}
+    assert verify_results(cfg, results)
+    assert (tmp_path / "output" / "inference" / "results.json").is_file()
+
+
+def test_training_with_a_test_split_without_annotations(data, tmp_path, variant):
+    cfg = tiny_config(tmp_path, *TRAIN, "DATASETS.TEST", (variant("val", without_annotations),))
+    assert trained(cfg)._last_eval_results == {}
+
+
+def unknown_category(content):
+    content["annotations"][0]["category_id"] = 77
+
+
+def one_class_less(content):
+    content["categories"].pop()
+    known = {category["id"] for category in content["categories"]}
+    content["annotations"] = [a for a in content["annotations"] if a["category_id"] in known]
+
+
+def no_videos(content):
+    content["videos"], content["annotations"] = [], []
+
+
+def another_size(content):
+    content["videos"][-1]["height"] += 1
+    last = content["videos"][-1]["id"]
+    content["annotations"] = [a for a in content["annotations"] if a["video_id"] != last]
+
+
+def missing_frame(content):
+    content["videos"][-1]["file_names"][-1] = "gone.jpg"
+
+
+@pytest.mark.parametrize("key", ["DATASETS.TRAIN", "DATASETS.TEST"])
+@pytest.mark.parametrize(
+    ("change", "paths", "message"),
+    [
+        (dict, {"json_file": "nowhere.json"}, "nowhere.json: annotation file"),
+        (dict, {"image_root": "nowhere"}, "nowhere: image folder"),
+        (unknown_category, {}, "annotation 1: category_id: found 77"),
+        (one_class_less, {}, "MODEL.IFC.NUM_CLASSES: found 6, expected 5, the classes of data set"),
+        (no_videos, {}, "data set is empty"),
+        (another_size, {}, "found an image of 96x64 pixels, expected an image of 96x65 pixels"),
+        (missing_frame, {}, "gone.jpg: no such file"),
+    ],
+)
+def test_data_that_cannot_be_used(data, tmp_path, variant, key, change, paths, message):
+    """Known before any training, also where only the evaluation at its end would meet it."""
+    cfg = tiny_config(tmp_path, *TRAIN, *NO_TEST, key, (variant("train", change, **paths),))
+    with pytest.raises((OSError, ValueError), match=message):
+        Trainer(cfg)
+
+
+@pytest.mark.parametrize("key", ["DATASETS.TRAIN", "DATASETS.TEST"])
+def test_data_set_that_is_not_registered(data, tmp_path, key):
+    assert "nowhere_train" not in DatasetCatalog
+    with pytest.raises(
+        ValueError, match="^data set 'nowhere_train' is not registered, expected one of: .*engine_train"
+    ):
+        Trainer(tiny_config(tmp_path, *TRAIN, *NO_TEST, key, ("nowhere_train",)))
+
+
+def test_batch_that_the_processes_cannot_share(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("detectron2.utils.comm.get_world_size", lambda: 3)
+    cfg = tiny_config(tmp_path, *TRAIN, *NO_TEST)
+    with pytest.raises(ValueError, match=r"^SOLVER.IMS_PER_BATCH: found 2, expected a multiple of .* processes, 3$"):
+        Trainer(cfg)
+
+
+@pytest.mark.parametrize(
+    ("opts", "message"),
+    [
+        (["SOLVER.LR_SCHEDULER_NAME", "Cosine"], "SOLVER: found LR_SCHEDULER_NAME 'Cosine', .*Unknown LR scheduler"),
+        (["SOLVER.WARMUP_METHOD", "cold"], "SOLVER: found .*WARMUP_METHOD 'cold', of which no schedule can be made"),
+        (["MODEL.RESNETS.NORM", "XN"], "MODEL: cannot be built from this config: KeyError: 'XN'"),
+        (["MODEL.RESNETS.OUT_FEATURES", ["res4"]], "MODEL.RESNETS.OUT_FEATURES: expected"),
+        (["MODEL.IFC.HIDDEN_DIM", 48], "MODEL.IFC.HIDDEN_DIM: found 48, expected a multiple of 32"),
+    ],
+)
+def test_values_that_only_building_finds(data, tmp_path, opts, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        Trainer(tiny_config(tmp_path, *TRAIN, *NO_TEST, *opts))
+
+
+def test_evaluators_are_built_before_training(data, tmp_path, monkeypatch):
+    """A ground truth that only the evaluator finds faulty must not wait for the end of the training."""
+
+    def refuse(*_):
+        raise ValueError("faulty ground truth")
+
+    monkeypatch.setattr(YTVISEvaluator, "__init__", refuse)
+    with pytest.raises(ValueError, match="faulty ground truth"):
+        Trainer(tiny_config(tmp_path, *TRAIN, "DATASETS.TEST", ("engine_val",)))

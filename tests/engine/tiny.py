@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model, a data set and a schedule so small that training and evaluation take a second."""
+
+from pathlib import Path
+
+from detectron2.config import CfgNode
+from detectron2.data.datasets import register_coco_instances
+
+from ifc.data import register_ytvis_instances
+from ifc.data.builtin import category_metadata
+from ifc.data.shapes import CATEGORIES, write_coco, write_ytvis
+from ifc.engine import setup_config
+
+HEIGHT, WIDTH, LENGTH = 64, 96, 4
+BASE = Path(__file__).parents[2] / "projects" / "IFC" / "configs" / "Base-IFC.yaml"
+CONFIG = f"""
+_BASE_: {BASE}
+MODEL:
+  DEVICE: "cpu"
+  BACKBONE:
+    FREEZE_AT: 0
+  RESNETS:
+    NORM: "GN"
+    STEM_OUT_CHANNELS: 32
+    WIDTH_PER_GROUP: 32
+    RES2_OUT_CHANNELS: 32
+  IFC:
+    NUM_CLASSES: {len(CATEGORIES)}
+    HIDDEN_DIM: 32
+    NHEADS: 4
+    DIM_FEEDFORWARD: 32
+    DROPOUT: 0.0
+    ENC_LAYERS: 1
+    DEC_LAYERS: 2
+    NUM_OBJECT_QUERIES: 6
+DATASETS:
+  TRAIN: ("shapes_train",)
+  TEST: ("shapes_val",)
+DATALOADER:
+  NUM_WORKERS: 0
+SOLVER:
+  IMS_PER_BATCH: 2
+  WARMUP_ITERS: 0
+  STEPS: ()
+  MAX_ITER: 2
+INPUT:
+  SAMPLING_FRAME_NUM: 2
+  MIN_SIZE_TRAIN: (32,)
+  MIN_SIZE_TEST: 32
+VERSION: 2
+"""
+
+
+def write_data(root: Path, num_train: int = 2, num_val: int = 2) -> Path:
+    """Write splits "train" and "val", each as videos and as images, as if `root` were $DETECTRON2_DATASETS."""
+    for seed, (split, num_videos) in enumerate({"train": num_train, "val": num_val}.items()):
+        write_ytvis(root / "shapes", split, num_videos, seed=seed, image_size=(HEIGHT, WIDTH), length=LENGTH)
+        write_coco(root / "shapes", split, frame_stride=2)
+    return root
+
+
+def register_data(root: Path, prefix: str) -> None:
+    """Register what `write_data` wrote as {prefix}_train, {prefix}_val, {prefix}_coco_train and {prefix}_coco_val."""
+    metadata = category_metadata(CATEGORIES)
+    for split in ("train", "val"):
+        image_root = str(root / "shapes" / split / "JPEGImages")
+        register_ytvis_instances(f"{prefix}_{split}", metadata, str(root / "shapes" / f"{split}.json"), image_root)
+        coco_json = str(root / "shapes" / f"coco_{split}.json")
+        register_coco_instances(f"{prefix}_coco_{split}", metadata, coco_json, image_root)
+
+
+def tiny_config(folder: Path, *opts: object) -> CfgNode:
+    """The configuration above with `opts` (key, value, …) and an OUTPUT_DIR in `folder`."""
+    (folder / "output").mkdir(exist_ok=True)
+    return setup_config(write_config(folder), [*map(str, opts), "OUTPUT_DIR", str(folder / "output")])
+
+
+def write_config(folder: Path) -> str:
+    """The path of a file with the configuration above."""
+    path = folder / "tiny.yaml"
+    path.write_text(CONFIG)
+    return str(path)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gradients of one process or of several on the same batch. As a program: two processes, which write theirs down.
+
+Arguments: the configuration file and the folder for {scenario}_{rank}.pth.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
+from detectron2.structures import BitMasks, Instances
+from detectron2.utils import comm
+from detectron2.utils.events import EventStorage
+
+from ifc.engine import launch, setup_config
+from ifc.engine.trainer import distribute
+
+SIZE, NUM_FRAMES = (32, 48), 2
+# name -> instances of each clip of the batch, changes of the configuration, and the losses whose gradients are compared
+SCENARIOS = {
+    # Both processes have three instances.
+    "equal": ([1, 2, 3, 0], [], ("loss_ce", "loss_mask", "loss_dice")),
+    # One process has none, and parameters could be left without a gradient.
+    "unequal": (
+        [0, 0, 1, 2],
+        ["MODEL.IFC.PRE_NORM", "True", "MODEL.IFC.DEEP_SUPERVISION", "False"],
+        ("loss_mask", "loss_dice"),
+    ),
+}
+
+
+def make_batch(instances_of_clips: list[int]) -> list[dict]:
+    """Clips of noise with so many instances each."""
+    generator = torch.Generator().manual_seed(3)
+    batch = []
+    for num_instances in instances_of_clips:
+        clip = {"image": [], "instances": []}
+        for _ in range(NUM_FRAMES):
+            clip["image"].append(torch.randint(256, (3, *SIZE), dtype=torch.uint8, generator=generator))
+            frame = Instances(SIZE)
+            frame.gt_classes = frame.gt_ids = torch.arange(num_instances)
+            frame.gt_masks = BitMasks(torch.rand(num_instances, *SIZE, generator=generator) > 0.5)
+            clip["instances"].append(frame)
+        batch.append(clip)
+    return batch
+
+
+def gradients(cfg: CfgNode, instances_of_clips: list[int], losses: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """Gradients of the sum of `losses`, at the second step of plain gradient descent, on this process's share.
+
+    The second step, because DistributedDataParallel notices only then that a parameter had no part in the first.
+    """
+    torch.manual_seed(0)
+    model = distribute(build_model(cfg))
+    batch = make_batch(instances_of_clips)
+    share = batch[comm.get_rank() * len(batch) // comm.get_world_size() :][: len(batch) // comm.get_world_size()]
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for step in range(2):
+        model.zero_grad()
+        with EventStorage():
+            all_losses = model(share)
+        # The others count nothing, but belong to the graph: every parameter has to have a part in it.
+        sum(loss * name.startswith(losses) for name, loss in all_losses.items()).backward()
+        if step == 0:
+            with torch.no_grad():
+                for parameter in parameters:
+                    parameter.sub_(0.01 * parameter.grad)
+    return {name.removeprefix("module."): p.grad for name, p in model.named_parameters() if p.requires_grad}
+
+
+def main(config_file: str, folder: str) -> None:
+    for name, (instances_of_clips, opts, losses) in SCENARIOS.items():
+        found = gradients(setup_config(config_file, opts), instances_of_clips, losses)
+        torch.save(found, Path(folder, f"{name}_{comm.get_rank()}.pth"))
+
+
+if __name__ == "__main__":
+    launch(main, 2, 1, 0, "auto", tuple(sys.argv[1:]), "cpu")
