@@ -21,9 +21,7 @@ what a frame of a long video costs at the config's MODEL.IFC.CLIP_STRIDE, the nu
 """
 
 import argparse
-import json
 import math
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -38,6 +36,7 @@ from fvcore.nn.jit_handles import generic_activation_jit, get_shape
 from torch import Tensor, nn
 
 from ifc.engine import setup_config
+from ifc.files import write_json
 from ifc.modeling import IfcNetwork
 
 ATTENTION = "aten::scaled_dot_product_attention"
@@ -231,16 +230,6 @@ def load_config(args: argparse.Namespace) -> CfgNode:
     return setup_config(args.config_file, opts + args.opts)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write a json file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_text(json.dumps(content, indent=2) + "\n")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Returns the exit status: 0, or 1 after an error, which is written to stderr."""
     args = build_parser().parse_args(argv)
@@ -254,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         print(analysis.text(args.depth))
         if args.json is not None:
-            write_json(args.json, {"config_file": args.config_file, "opts": args.opts, **analysis.report()})
+            write_json(args.json, {"config_file": args.config_file, "opts": args.opts, **analysis.report()}, indent=2)
     except (OSError, ValueError) as error:
         print(f"analyze_model.py: error: {error}", file=sys.stderr)
         return 1

@@ -36,9 +36,7 @@ is above what it held just before the first run, with the model loaded.
 import argparse
 import contextlib
 import itertools
-import json
 import math
-import os
 import resource
 import sys
 import tempfile
@@ -58,6 +56,7 @@ from torch import Tensor
 from ifc import Ifc
 from ifc.data.shapes import MIN_IMAGE_SIDE, render_video
 from ifc.engine import setup_config
+from ifc.files import write_json
 from ifc.inference import ClipTracker
 from ifc.inference import video as video_engine
 from ifc.modeling import ClipPrediction, IfcNetwork
@@ -583,16 +582,6 @@ def benchmark(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write a json file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_text(json.dumps(content, indent=2) + "\n")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Returns the exit status: 0, or 1 after an error, which is written to stderr."""
     args = build_parser().parse_args(argv)
@@ -600,7 +589,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report = benchmark(args)
         print(report_text(report))
         if args.json is not None:
-            write_json(args.json, report)
+            write_json(args.json, report, indent=2)
     except (OSError, ValueError) as error:
         print(f"benchmark.py: error: {error}", file=sys.stderr)
         return 1

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 
 import torch
 
+from ifc.files import whole_file
+
 
 def strip_checkpoint(source: str, target: str, half: bool = False) -> int:
     """Write the weights of `source` to `target`, whole or not at all.
@@ -39,13 +41,8 @@ def strip_checkpoint(source: str, target: str, half: bool = False) -> int:
         raise ValueError(f"{source}: expected a checkpoint of tensors, found none by the names of a model's weights")
     if half:
         weights = {name: _to_half(name, value, source) for name, value in weights.items()}
-    partial = f"{target}.partial"
-    try:
+    with whole_file(target) as partial:
         torch.save({"model": dict(weights)}, partial)
-        os.replace(partial, target)
-    finally:
-        if os.path.exists(partial):
-            os.remove(partial)
     return os.path.getsize(target)
 
 

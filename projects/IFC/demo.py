@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import logging
 import os
 import sys
@@ -46,6 +45,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ifc.engine import IfcCheckpointer, setup_config
+from ifc.files import whole_file, write_json
 from ifc.visualization import (
     FrameSource,
     ImageReader,
@@ -319,7 +319,8 @@ class Demo:
             {**instance, "category_id": self.classes.ids[instance["category_id"]]} for instance in found
         ]
         _, png = cv2.imencode(".png", drawer.draw(frame, 0)[:, :, ::-1])
-        _write_whole(job.overlay, png.tobytes())
+        with whole_file(job.overlay) as partial:
+            partial.write_bytes(png.tobytes())
         _report(job, "image", drawer)
 
     def _drawer(
@@ -331,11 +332,11 @@ class Demo:
     def write_results(self, output: Path) -> None:
         """Write what there is, videos and images apart."""
         if self.videos:
-            _write_json(output / "results.json", self.video_results)
-            _write_json(output / "videos.json", {"videos": self.videos, "categories": self.classes.as_json()})
+            write_json(output / "results.json", self.video_results)
+            write_json(output / "videos.json", {"videos": self.videos, "categories": self.classes.as_json()})
         if self.images:
-            _write_json(output / "image_results.json", self.image_results)
-            _write_json(output / "images.json", {"images": self.images, "categories": self.classes.as_json()})
+            write_json(output / "image_results.json", self.image_results)
+            write_json(output / "images.json", {"images": self.images, "categories": self.classes.as_json()})
 
 
 def prepare(args: argparse.Namespace) -> tuple[Demo, list[Job]]:
@@ -407,19 +408,6 @@ def _progress(frames: Iterable[np.ndarray], source: FrameSource, doing: str, tot
 def _report(job: Job, what: str, drawer: OverlayDrawer) -> None:
     tracks = ", ".join(track.label for track in drawer.tracks) or "nothing above the threshold"
     logger.info(f"{job.source.path}: {what}, {tracks} -> {job.overlay}")
-
-
-def _write_json(path: Path, content: Any) -> None:
-    _write_whole(path, json.dumps(content).encode())
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -241,12 +241,3 @@ def test_bad_options_end_with_one_clear_error(tool, tmp_path, monkeypatch, capsy
     assert message in captured.err and captured.err.startswith("analyze_model.py: error: ")
     assert captured.err.count("\n") == 1 and captured.out == ""
     assert not list(tmp_path.iterdir())
-
-
-def test_numbers_are_written_whole_or_not_at_all(tool, tmp_path):
-    path = tmp_path / "numbers.json"
-    tool.write_json(path, {"a": 1})
-    with pytest.raises(TypeError):
-        tool.write_json(path, {"b": object()})
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert list(tmp_path.iterdir()) == [path]

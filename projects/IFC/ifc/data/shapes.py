@@ -35,6 +35,8 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from tqdm import tqdm
 
+from ..files import write_json
+
 __all__ = ["CATEGORIES", "ShapesVideo", "render_video", "write_coco", "write_ytvis"]
 
 CATEGORIES: dict[int, str] = {1: "disk", 3: "square", 4: "triangle", 6: "star", 9: "cross", 10: "ring"}
@@ -718,12 +720,7 @@ def write_coco(root: str | os.PathLike, split: str, *, frame_stride: int = 1, ov
     if paths.coco_json.exists() and not overwrite:
         raise FileExistsError(f"{paths.coco_json} exists already; ask for overwriting to replace it")
     content = _coco_content(json.loads(paths.ytvis_json.read_text(encoding="ascii")), frame_stride)
-    partial_file = paths.coco_json.with_name(f".{paths.coco_json.name}.{os.getpid()}")
-    try:
-        partial_file.write_text(json.dumps(content, separators=(",", ":")), encoding="ascii")
-        os.replace(partial_file, paths.coco_json)
-    finally:
-        partial_file.unlink(missing_ok=True)
+    write_json(paths.coco_json, content, separators=(",", ":"))
     return paths.coco_json
 
 

@@ -14,6 +14,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 from tabulate import tabulate
 
+from ..files import whole_file
 from .video_ap import STAT_NAMES, GroundTruth, VideoAPResult, evaluate_tracks, read_ground_truth
 
 RESULTS_FILE = "results.json"
@@ -157,20 +158,13 @@ def _merge(gathered: list[dict[int, list[dict[str, Any]]]]) -> dict[int, list[di
 def _write_results(by_video: dict[int, list[dict[str, Any]]], path: str) -> None:
     """Write all tracks as one json list, a line each, whole or not at all."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    unfinished = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(unfinished, "w", encoding="utf-8") as file:
-            separator = "[\n"
-            for tracks in by_video.values():
-                for track in tracks:
-                    file.write(separator + json.dumps(track, allow_nan=False))
-                    separator = ",\n"
-            file.write("[]\n" if separator == "[\n" else "\n]\n")
-        os.replace(unfinished, path)
-    except BaseException:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
-        raise
+    with whole_file(path) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
+        separator = "[\n"
+        for tracks in by_video.values():
+            for track in tracks:
+                file.write(separator + json.dumps(track, allow_nan=False))
+                separator = ",\n"
+        file.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
 def _to_metrics(result: VideoAPResult) -> dict[str, float]:
