@@ -9,7 +9,7 @@ PYTHON_FITS := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 1
 VENV := .venv
 RUN := $(VENV)/bin/python
 CONFIG := configs/quick_schedules/shapes_tiny.yaml
-WEIGHTS := checkpoints/shapes_tiny.pth
+WEIGHTS := configs/quick_schedules/shapes_tiny.pth
 DEMO := output/demo
 TRAIN_DEMO := output/train_demo
 
@@ -66,16 +66,20 @@ demo: export DETECTRON2_DATASETS = $(DEMO)/datasets
 demo: $(VENV)/.installed $(DEMO)/datasets/shapes/val.json $(DEMO)/shapes.mp4
 	$(RUN) projects/IFC/train_net.py --eval-only --config-file $(CONFIG) \
 		MODEL.WEIGHTS $(WEIGHTS) INPUT.SAMPLING_FRAME_NUM 5 OUTPUT_DIR $(DEMO)/evaluation
-	$(RUN) projects/IFC/demo.py --config-file $(CONFIG) --input $(DEMO)/shapes.mp4 --output $(DEMO) \
+	$(RUN) projects/IFC/demo.py --config-file $(CONFIG) --input $(DEMO)/shapes.mp4 --output $(DEMO)/overlay \
 		MODEL.WEIGHTS $(WEIGHTS) INPUT.SAMPLING_FRAME_NUM 5
-	@echo 'The overlay video and results.json are in $(DEMO).'
+	@echo 'The video $(DEMO)/shapes.mp4 with what was found in it: $(DEMO)/overlay/shapes.mp4 and results.json'
 
 train-demo: export DETECTRON2_DATASETS = $(TRAIN_DEMO)/datasets
 train-demo: $(VENV)/.installed $(TRAIN_DEMO)/datasets/shapes/train.json $(TRAIN_DEMO)/datasets/shapes/val.json
-	$(RUN) projects/IFC/train_net.py --config-file $(CONFIG) OUTPUT_DIR $(TRAIN_DEMO)
+	$(RUN) projects/IFC/train_net.py --num-gpus 2 --config-file $(CONFIG) OUTPUT_DIR $(TRAIN_DEMO)
+	$(RUN) tools/strip_checkpoint.py $(TRAIN_DEMO)/model_final.pth $(TRAIN_DEMO)/shapes_tiny.pth --half
+	$(RUN) projects/IFC/train_net.py --eval-only --config-file $(CONFIG) \
+		MODEL.WEIGHTS $(TRAIN_DEMO)/shapes_tiny.pth INPUT.SAMPLING_FRAME_NUM 5 OUTPUT_DIR $(TRAIN_DEMO)/evaluation
 
 %/shapes/train.json: | $(VENV)/.installed
-	$(RUN) tools/make_shapes.py --output $(@D) --split train --videos 500 --seed $(TRAIN_SEED) --workers 2 --overwrite
+	$(RUN) tools/make_shapes.py --output $(@D) --split train --videos 2500 --length 8 --seed $(TRAIN_SEED) \
+		--workers 2 --overwrite
 
 %/shapes/val.json: | $(VENV)/.installed
 	$(RUN) tools/make_shapes.py --output $(@D) --split val --videos 30 --seed $(VAL_SEED) --workers 2 --overwrite
