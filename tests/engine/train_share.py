@@ -48,26 +48,20 @@ def make_batch(instances_of_clips: list[int]) -> list[dict]:
 
 
 def gradients(cfg: CfgNode, instances_of_clips: list[int], losses: tuple[str, ...]) -> dict[str, torch.Tensor]:
-    """Gradients of the sum of `losses`, at the second step of plain gradient descent, on this process's share.
-
-    The second step, because DistributedDataParallel notices only then that a parameter had no part in the first.
-    """
+    """Gradients of the sum of `losses` for this process's share of the batch, averaged over the processes."""
     torch.manual_seed(0)
     model = distribute(build_model(cfg))
-    batch = make_batch(instances_of_clips)
-    share = batch[comm.get_rank() * len(batch) // comm.get_world_size() :][: len(batch) // comm.get_world_size()]
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for step in range(2):
+    batch, rank, world_size = make_batch(instances_of_clips), comm.get_rank(), comm.get_world_size()
+    share = batch[rank * len(batch) // world_size : (rank + 1) * len(batch) // world_size]
+    found = {}
+    for _ in range(2):  # only the second step notices if a parameter had no part in the first
         model.zero_grad()
         with EventStorage():
             all_losses = model(share)
-        # The others count nothing, but belong to the graph: every parameter has to have a part in it.
+        # The others count nothing, but belong to the graph, as in training.
         sum(loss * name.startswith(losses) for name, loss in all_losses.items()).backward()
-        if step == 0:
-            with torch.no_grad():
-                for parameter in parameters:
-                    parameter.sub_(0.01 * parameter.grad)
-    return {name.removeprefix("module."): p.grad for name, p in model.named_parameters() if p.requires_grad}
+        found |= {name.removeprefix("module."): p.grad for name, p in model.named_parameters() if p.requires_grad}
+    return found
 
 
 def main(config_file: str, folder: str) -> None:

@@ -124,5 +124,5 @@ class Trainer(DefaultTrainer):
 def distribute(model: nn.Module) -> nn.Module:
     """The model in DistributedDataParallel if there are several processes, on GPUs or on the CPU."""
     if comm.get_world_size() > 1 and next(model.parameters()).device.type == "cpu":
-        return DistributedDataParallel(model, broadcast_buffers=False)
+        return DistributedDataParallel(model)
     return create_ddp_model(model, broadcast_buffers=False)

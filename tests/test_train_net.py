@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""train_net.py as users run it, and its main function in this process."""
+
+import importlib.util
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.engine import default_argument_parser
+from detectron2.utils import logger as detectron2_logger
+from engine.tiny import register_data, tiny_config, write_config, write_data
+
+PROGRAM = Path(__file__).parents[1] / "projects" / "IFC" / "train_net.py"
+PREFIX = "train_net"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A folder to be $DETECTRON2_DATASETS; for this process its data sets are train_net_train and so on."""
+    root = write_data(tmp_path_factory.mktemp("data"), num_val=3)
+    register_data(root, PREFIX)
+    yield root
+    for split in ("train", "val", "coco_train", "coco_val"):
+        DatasetCatalog.pop(f"{PREFIX}_{split}")
+        MetadataCatalog.pop(f"{PREFIX}_{split}")
+
+
+@pytest.fixture(scope="module")
+def train_net():
+    spec = importlib.util.spec_from_file_location("train_net", PROGRAM)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def loggers():
+    """What detectron2's default_setup does to the loggers of a process does not outlive a test."""
+    names = ("detectron2", "fvcore", "ifc")
+    before = {name: (log.handlers[:], log.propagate, log.level) for name in names if (log := logging.getLogger(name))}
+    yield
+    for name, (handlers, propagate, level) in before.items():
+        log = logging.getLogger(name)
+        log.handlers[:], log.propagate = handlers, propagate
+        log.setLevel(level)
+    detectron2_logger.setup_logger.cache_clear()
+
+
+@pytest.fixture
+def one_thread():
+    """As many as each of two processes has on two cores, so that the arithmetic is the same."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def run(folder: Path, data: Path, *words: str) -> subprocess.CompletedProcess:
+    """Run the program with the tiny configuration and OUTPUT_DIR folder/output."""
+    opts = [word for word in words if not word.startswith("--")]
+    options = [word for word in words if word.startswith("--")]
+    command = [sys.executable, str(PROGRAM), "--config-file", write_config(folder), "--dist-url=auto", *options]
+    environment = os.environ | {"DETECTRON2_DATASETS": str(data), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*command, "OUTPUT_DIR", str(folder / "output"), *opts],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def assert_one_error(ended: subprocess.CompletedProcess, message: str):
+    errors = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert errors == [f"error: {message}"], ended.stderr
+    assert "Traceback" not in ended.stderr + ended.stdout
+    assert ended.returncode == 1
+
+
+def arguments(*words: str):
+    return default_argument_parser().parse_args(list(words))
+
+
+def test_two_processes_train_and_evaluate_as_one(data, train_net, tmp_path, one_thread):
+    """End to end, on three videos, of which one process sees two: the results are those of one process."""
+    ended = run(tmp_path, data, "--num-gpus=2", "SOLVER.MAX_ITER", "3")
+    assert ended.returncode == 0, ended.stderr
+    output = tmp_path / "output"
+    assert json.loads((output / "metrics.json").read_text().splitlines()[-1])["segm/AR100"] >= 0
+    numbers = re.search(r"copypaste: AP,AP50.*\n.*copypaste: ([\d.,nan]+)", ended.stdout)[1]
+
+    folder = tmp_path / "one"
+    folder.mkdir()
+    weights = ["MODEL.WEIGHTS", output / "model_final.pth"]
+    cfg = tiny_config(folder, "DATASETS.TEST", (f"{PREFIX}_val",), *weights)
+    results = train_net.main(arguments("--eval-only"), cfg)
+    expected = json.loads((folder / "output" / "inference" / "results.json").read_text())
+    found = json.loads((output / "inference" / "results.json").read_text())
+    assert {track["video_id"] for track in found} == {1, 2, 3}
+    assert [track.pop("score") for track in found] == pytest.approx([track.pop("score") for track in expected])
+    assert found == expected
+    assert numbers == ",".join(f"{value:.4f}" for name, value in results["segm"].items() if "-" not in name)
+
+
+def test_several_processes_say_an_error_once(data, tmp_path):
+    ended = run(tmp_path, data, "--num-gpus=2", "SOLVER.IMS_PER_BATCH", "3")
+    assert_one_error(ended, "SOLVER.IMS_PER_BATCH: found 3, expected a multiple of the number of processes, 2")
+
+
+def test_an_error_is_one_line(tmp_path):
+    ended = run(tmp_path, tmp_path / "nowhere")
+    json_file = tmp_path / "nowhere" / "shapes" / "val.json"
+    assert_one_error(ended, f"{json_file}: annotation file of data set 'shapes_val' does not exist")
+
+
+@pytest.mark.parametrize(
+    ("words", "opts", "message"),
+    [
+        (
+            [],
+            ["MODEL.WEIGHTS", "{folder}/broken.pth"],
+            "error: checkpoint {folder}/broken.pth (6 bytes): expected a whole",
+        ),
+        (["--eval-only"], ["MODEL.WEIGHTS", "{folder}/broken.pth"], "error: checkpoint {folder}/broken.pth (6 bytes)"),
+        (["--eval-only"], ["DATASETS.TEST", ()], "error: DATASETS.TEST is empty, expected names of data sets"),
+        (["--eval-only"], ["DATASETS.TEST", ("nowhere",)], "error: data set 'nowhere' is not registered, expected one"),
+        (
+            ["--eval-only"],
+            ["MODEL.IFC.NUM_CLASSES", 5],
+            "error: MODEL.IFC.NUM_CLASSES: found 5, expected 6, the classes",
+        ),
+        (["--eval-only", "--resume"], [], "error: checkpoint {folder}/output/gone.pth: no such file"),
+    ],
+)
+def test_errors_before_any_work(data, train_net, tmp_path, monkeypatch, words, opts, message):
+    for step in ("test", "train"):
+        monkeypatch.setattr(train_net.Trainer, step, lambda *_: pytest.fail("work has begun"))
+    (tmp_path / "broken.pth").write_bytes(b"broken")
+    names = ["DATASETS.TRAIN", (f"{PREFIX}_train",), "DATASETS.TEST", (f"{PREFIX}_val",)]
+    if "--resume" in words:
+        (tmp_path / "output").mkdir()
+        (tmp_path / "output" / "last_checkpoint").write_text("gone.pth")
+    opts = [opt.format(folder=tmp_path) if isinstance(opt, str) else opt for opt in opts]
+    cfg = tiny_config(tmp_path, *names, *opts)
+    with pytest.raises(SystemExit) as end:
+        train_net.main(arguments(*words), cfg)
+    assert end.value.code.startswith(message.format(folder=tmp_path))
+    assert "\n" not in end.value.code
+
+
+def test_evaluating_the_last_checkpoint(data, train_net, tmp_path, monkeypatch):
+    """With --resume, MODEL.WEIGHTS is not what is evaluated."""
+    evaluated = []
+    monkeypatch.setattr(train_net.Trainer, "test", lambda cfg, model, _: evaluated.append(model) or {})
+    names = ["DATASETS.TRAIN", (f"{PREFIX}_train",), "DATASETS.TEST", (f"{PREFIX}_val",)]
+    train_net.main(arguments(), tiny_config(tmp_path, *names))
+    last = torch.load(tmp_path / "output" / "model_final.pth")["model"]
+    first = {name: torch.zeros_like(value) for name, value in last.items()}
+    torch.save(first, tmp_path / "first.pth")
+    cfg = tiny_config(tmp_path, *names, "MODEL.WEIGHTS", tmp_path / "first.pth")
+    evaluated.clear()
+    for words, weights in ((["--eval-only"], first), (["--eval-only", "--resume"], last)):
+        train_net.main(arguments(*words), cfg)
+        own = evaluated.pop().state_dict()
+        assert all(torch.equal(own[name], weights[name]) for name in own if name != "criterion.empty_weight")
+
+
+def test_expected_results_decide_the_status(data, train_net, tmp_path):
+    expected = ["TEST.EXPECTED_RESULTS", [["segm", "AP", -10.0, 1.0]]]
+    cfg = tiny_config(tmp_path, "DATASETS.TEST", (f"{PREFIX}_val",), *expected)
+    with pytest.raises(SystemExit) as end:
+        train_net.main(arguments("--eval-only"), cfg)
+    assert end.value.code == 1
+
+
+def test_log_has_the_packages_own_messages(data, train_net, tmp_path):
+    cfg = tiny_config(tmp_path, "DATASETS.TEST", (f"{PREFIX}_val",))
+    train_net.main(arguments("--eval-only"), cfg)
+    for handler in logging.getLogger("ifc").handlers:
+        handler.flush()
+    log = (tmp_path / "output" / "log.txt").read_text()
+    assert f"Results on {PREFIX}_val, in percent:" in log
+    assert "Loaded 3 videos" in log
