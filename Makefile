@@ -73,7 +73,9 @@ demo: $(VENV)/.installed $(DEMO)/datasets/shapes/val.json $(DEMO)/shapes.mp4
 train-demo: export DETECTRON2_DATASETS = $(TRAIN_DEMO)/datasets
 train-demo: $(VENV)/.installed $(TRAIN_DEMO)/datasets/shapes/train.json $(TRAIN_DEMO)/datasets/shapes/val.json
 	$(RUN) projects/IFC/train_net.py --num-gpus 2 --config-file $(CONFIG) OUTPUT_DIR $(TRAIN_DEMO)
-	$(RUN) tools/strip_checkpoint.py $(TRAIN_DEMO)/model_final.pth $(TRAIN_DEMO)/shapes_tiny.pth --half
+	$(RUN) projects/IFC/train_net.py --num-gpus 2 --config-file $(CONFIG:.yaml=_finetune.yaml) \
+		MODEL.WEIGHTS $(TRAIN_DEMO)/model_final.pth OUTPUT_DIR $(TRAIN_DEMO)/finetune
+	$(RUN) tools/strip_checkpoint.py $(TRAIN_DEMO)/finetune/model_final.pth $(TRAIN_DEMO)/shapes_tiny.pth --half
 	$(RUN) projects/IFC/train_net.py --eval-only --config-file $(CONFIG) \
 		MODEL.WEIGHTS $(TRAIN_DEMO)/shapes_tiny.pth INPUT.SAMPLING_FRAME_NUM 5 OUTPUT_DIR $(TRAIN_DEMO)/evaluation
 
@@ -82,10 +84,11 @@ train-demo: $(VENV)/.installed $(TRAIN_DEMO)/datasets/shapes/train.json $(TRAIN_
 		--workers 2 --overwrite
 
 %/shapes/val.json: | $(VENV)/.installed
-	$(RUN) tools/make_shapes.py --output $(@D) --split val --videos 30 --seed $(VAL_SEED) --workers 2 --overwrite
+	$(RUN) tools/make_shapes.py --output $(@D) --split val --videos 30 --seed $(VAL_SEED) --instances 1 3 \
+		--workers 2 --overwrite
 
 %/shapes.mp4: | $(VENV)/.installed
-	$(RUN) tools/make_shapes.py --video $@ --length 60 --seed $(VIDEO_SEED)
+	$(RUN) tools/make_shapes.py --video $@ --length 60 --seed $(VIDEO_SEED) --instances 3 3
 
 lock: $(VENV)/.installed
 	$(RUN) tools/make_lock.py
