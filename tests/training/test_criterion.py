@@ -106,3 +106,11 @@ def test_more_instances_than_queries():
     logits, masks = predictions(1)
     losses, _ = make_criterion()([(logits, masks)], [target([0, 1, 2, 3, 0, 1, 2])])
     assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+def test_the_configuration_decides_the_weight_of_no_object_and_not_the_checkpoint():
+    other = make_criterion(no_object_weight=0.4)
+    incompatible = other.load_state_dict(make_criterion(no_object_weight=0.1).state_dict())
+    assert incompatible.missing_keys == incompatible.unexpected_keys == []
+    assert other.empty_weight[-1].item() == pytest.approx(0.4)
+    assert make_criterion(no_object_weight=0.1).state_dict()["empty_weight"][-1].item() == pytest.approx(0.1)

@@ -39,7 +39,9 @@ class ClipCriterion(nn.Module):
         self.dice_weight = dice_weight
         empty_weight = torch.ones(num_classes + 1)
         empty_weight[-1] = no_object_weight
-        self.register_buffer("empty_weight", empty_weight)  # a buffer because the checkpoints hold it
+        # The checkpoints hold it, but the configuration decides: finetuning may weigh "no object" otherwise.
+        self.register_buffer("empty_weight", empty_weight)
+        self.register_load_state_dict_pre_hook(_keep_empty_weight)
 
     def forward(
         self, layers: Sequence[tuple[Tensor, Tensor]], targets: list[ClipTarget]
@@ -97,6 +99,10 @@ class ClipCriterion(nn.Module):
             "loss_mask": self.mask_weight * mask / num_instances,
             "loss_dice": self.dice_weight * dice / num_instances,
         }
+
+
+def _keep_empty_weight(criterion: ClipCriterion, state_dict: dict[str, Tensor], prefix: str, *_) -> None:
+    state_dict[f"{prefix}empty_weight"] = criterion.empty_weight
 
 
 @torch.no_grad()
