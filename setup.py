@@ -25,13 +25,13 @@ setup(
         "torchvision>=0.26,<0.30",
         # Not on PyPI under this name: tools/install_detectron2.py installs it.
         "detectron2>=0.5",
-        "av>=14",
+        "av>=17",
         "fvcore>=0.1.5.post20221221",
         "numpy>=1.26",
         # detectron2's visualizer imports cv2. opencv-python's wheels need the system's libGL and X11, which servers
         # and containers lack; the headless ones have the same functions but for windows.
         "opencv-python-headless>=4.8",
-        "pillow>=10",
+        "pillow>=10.1",
         "pycocotools>=2.0.8",
         "scipy>=1.11",
         "tqdm>=4.66",
