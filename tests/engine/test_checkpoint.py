@@ -114,6 +114,13 @@ def test_misfits_other_than_the_class_head_are_said(tmp_path, log):
     assert "detr.extra" in log[2]
 
 
+def test_a_class_head_of_another_width_is_no_other_number_of_classes(tmp_path, log):
+    torch.save(tiny_model(tmp_path).state_dict(), tmp_path / "model.pth")
+    load(tiny_model(tmp_path, "MODEL.IFC.HIDDEN_DIM", 64), tmp_path / "model.pth")
+    assert any("detr.class_embed.layers.1.weight" in message for message in log)
+    assert not any("classes" in message for message in log)
+
+
 def zoo_backbone(model) -> dict[str, np.ndarray]:
     """The backbone as detectron2's zoo has it (`ImageNetPretrained/torchvision/R-50.pkl`), and a classifier."""
     names = [name.removeprefix(BACKBONE) for name in model.state_dict() if name.startswith(BACKBONE)]
@@ -279,15 +286,15 @@ def test_save_and_load(tmp_path, model):
 
 
 @pytest.mark.parametrize("failing", ["torch.save", "os.replace"])
-def test_a_save_that_fails_leaves_everything_as_it_was(tmp_path, model, monkeypatch, failing):
+def test_a_save_that_fails_leaves_everything_as_it_was(tmp_path, monkeypatch, failing):
     """The disk fills up when half of the file is written, or the last moment goes wrong."""
-    checkpointer = IfcCheckpointer(model, str(tmp_path))
+    checkpointer = IfcCheckpointer(torch.nn.Linear(1, 1), str(tmp_path))
     checkpointer.save("model_0000001", iteration=1)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
-    def fails(*arguments):
+    def fails(_, path):
         if failing == "torch.save":
-            arguments[1].write(b"half of it")
+            path.write_bytes(b"half of it")
         raise OSError("no space left on device")
 
     monkeypatch.setattr(failing, fails)

@@ -57,7 +57,6 @@ def test_metrics(data, tmp_path):
     assert metrics["total_loss"] == pytest.approx(sum(metrics[name] for name in losses), rel=1e-5)
     assert 0 <= metrics["class_error"] <= 100
     assert metrics["cardinality_error"] >= 0 and metrics["cardinality_error_0"] >= 0
-    assert metrics["iteration"] == 2 or metrics["iteration"] == 1
     assert math.isfinite(metrics["segm/AP"])
 
 

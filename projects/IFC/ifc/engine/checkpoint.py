@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loading and saving checkpoints. No file read here can run code."""
 
-import contextlib
 import os
 import re
 import warnings
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.file_io import PathManager
 
+from ..files import whole_file
 from .array_pickle import NUMERIC_KINDS, load_array_pickle
 
 CLASS_HEAD = "detr.class_embed.layers.1."  # the class head's last layer: the one with a row for every class
@@ -63,15 +62,23 @@ class IfcCheckpointer(DetectionCheckpointer):
         return incompatible._replace(missing_keys=missing)
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
-        others = [shapes for shapes in incompatible.incorrect_shapes if not shapes[0].startswith(CLASS_HEAD)]
-        if len(others) < len(incompatible.incorrect_shapes):
-            _, found, wanted = next(shapes for shapes in incompatible.incorrect_shapes if shapes not in others)
+        # (name, shape in the file, shape in the model) where only the number of classes differs
+        fresh = [
+            misfit
+            for misfit in incompatible.incorrect_shapes
+            if misfit[0].startswith(CLASS_HEAD) and misfit[1][1:] == misfit[2][1:]
+        ]
+        if fresh:
+            _, found, wanted = fresh[0]
             self.logger.warning(
                 f"The checkpoint has {found[0] - 1} classes and the model {wanted[0] - 1}: the class head's last "
                 f"layer, {CLASS_HEAD[:-1]}, starts fresh."
             )
-            missing = [name for name in incompatible.missing_keys if not name.startswith(CLASS_HEAD)]
-            incompatible = incompatible._replace(missing_keys=missing, incorrect_shapes=others)
+            names = {name for name, _, _ in fresh}
+            incompatible = incompatible._replace(
+                missing_keys=[name for name in incompatible.missing_keys if name not in names],
+                incorrect_shapes=[misfit for misfit in incompatible.incorrect_shapes if misfit not in fresh],
+            )
         super()._log_incompatible_keys(incompatible)
 
     def save(self, name: str, **kwargs: Any) -> None:
@@ -83,14 +90,14 @@ class IfcCheckpointer(DetectionCheckpointer):
         data |= kwargs
         path = os.path.join(self.save_dir, f"{name}.pth")
         self.logger.info(f"Saving checkpoint to {path}")
-        with _replacing(path) as file:
-            torch.save(data, file)
+        with whole_file(path) as partial:
+            torch.save(data, partial)
         self.tag_last_checkpoint(os.path.basename(path))
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Note which file `--resume` reads."""
-        with _replacing(os.path.join(self.save_dir, "last_checkpoint")) as file:
-            file.write(last_filename_basename.encode())
+        with whole_file(os.path.join(self.save_dir, "last_checkpoint")) as partial:
+            partial.write_text(last_filename_basename)
 
 
 def _read(filename: str) -> dict[str, Any]:
@@ -127,18 +134,3 @@ def _reason(error: Exception) -> str:
     message = message.rpartition("WeightsUnpickler error:")[2].strip()
     first = message.partition("\n")[0].partition(". ")[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-@contextlib.contextmanager
-def _replacing(path: str) -> Iterator[BinaryIO]:
-    """A file that becomes `path` if the block succeeds, and vanishes otherwise."""
-    partial = f"{path}.partial"
-    try:
-        with open(partial, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut may leave the new name with the old content of the disk
-        os.replace(partial, path)
-    finally:
-        if os.path.exists(partial):
-            os.remove(partial)

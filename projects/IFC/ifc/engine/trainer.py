@@ -12,7 +12,6 @@ from detectron2.engine import AMPTrainer, DefaultTrainer, SimpleTrainer, Trainer
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
 from detectron2.utils import comm
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from ..data import build_test_loader, build_train_loader
 from ..evaluation.evaluator import YTVISEvaluator
@@ -123,6 +122,5 @@ class Trainer(DefaultTrainer):
 
 def distribute(model: nn.Module) -> nn.Module:
     """The model in DistributedDataParallel if there are several processes, on GPUs or on the CPU."""
-    if comm.get_world_size() > 1 and next(model.parameters()).device.type == "cpu":
-        return DistributedDataParallel(model)
-    return create_ddp_model(model, broadcast_buffers=False)
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    return create_ddp_model(model, broadcast_buffers=False, **({"device_ids": None} if on_cpu else {}))
