@@ -5,9 +5,13 @@ import re
 
 import pytest
 import torch
-from engine.tiny import tiny_config, write_config
+from engine.tiny import BASE, tiny_config, write_config
 
 from ifc.engine import check_test_datasets, setup_config
+
+
+PUBLISHED = BASE.parent
+QUICK = BASE.parents[3] / "configs" / "quick_schedules"
 
 
 def error_of(folder, *opts, kind=ValueError) -> str:
@@ -21,6 +25,12 @@ def test_file_then_command_line(tmp_path):
     cfg = tiny_config(tmp_path, "SOLVER.MAX_ITER", 7)
     assert cfg.is_frozen()
     assert (cfg.SOLVER.MAX_ITER, cfg.MODEL.IFC.HIDDEN_DIM, cfg.SOLVER.OPTIMIZER) == (7, 32, "ADAMW")
+
+
+@pytest.mark.parametrize("path", [*PUBLISHED.glob("*.yaml"), *QUICK.glob("*.yaml")], ids=lambda path: path.stem)
+def test_the_projects_own_files(path):
+    cfg = setup_config(str(path), ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])
+    assert cfg.MODEL.META_ARCHITECTURE == "Ifc"
 
 
 def test_missing_config_file(tmp_path):

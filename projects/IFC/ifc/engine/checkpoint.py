@@ -15,7 +15,7 @@ from ..files import whole_file
 from .array_pickle import NUMERIC_KINDS, load_array_pickle
 
 CLASS_HEAD = "detr.class_embed.layers.1."  # the class head's last layer: the one with a row for every class
-CLASS_WEIGHTS = "criterion.empty_weight"  # made from the config, so that NO_OBJECT_WEIGHT holds whatever a file says
+CLASS_WEIGHTS = "criterion.empty_weight"  # the criterion keeps its own, whatever a file says
 
 
 class IfcCheckpointer(DetectionCheckpointer):
@@ -50,16 +50,15 @@ class IfcCheckpointer(DetectionCheckpointer):
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         weights = checkpoint["model"]
         for name in [name for name in weights if name.endswith(CLASS_WEIGHTS)]:
-            del weights[name]
+            del weights[name]  # or fvcore would warn that its shape is that of another number of classes
         incompatible = super()._load_model(checkpoint)
-        missing = [name for name in incompatible.missing_keys if name != CLASS_WEIGHTS]
         parameters = {name for name, _ in self.model.named_parameters()}
-        if parameters.issubset(missing):
+        if parameters.issubset(incompatible.missing_keys):
             raise ValueError(
                 f"checkpoint {self._filename}: expected a checkpoint of this model or of its backbone, found one "
                 f"without a fitting value for any of its {len(parameters)} parameters"
             )
-        return incompatible._replace(missing_keys=missing)
+        return incompatible
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
         # (name, shape in the file, shape in the model) where only the number of classes differs

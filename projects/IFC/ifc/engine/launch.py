@@ -134,7 +134,11 @@ def _cpu_process(
             rank = first_rank + local_rank
             torch.distributed.init_process_group("gloo", init_method=dist_url, world_size=world_size, rank=rank)
         except (RuntimeError, ValueError) as error:  # the address is taken, or is none
-            sys.exit(f"error: --dist-url {dist_url}: the processes cannot meet there: {str(error).splitlines()[0]}")
+            reason = str(error).splitlines()[0]
+            sys.exit(
+                f"error: --dist-url {dist_url}: the processes cannot meet there (on one machine, 'auto' finds a free "
+                f"address): {reason}"
+            )
         main(*args)
         # Not after an error: the others would fail too, of a closed connection, and that might be what is shown.
         torch.distributed.destroy_process_group()
