@@ -9,7 +9,6 @@ from engine.tiny import BASE, tiny_config, write_config
 
 from ifc.engine import check_test_datasets, setup_config
 
-
 PUBLISHED = BASE.parent
 QUICK = BASE.parents[3] / "configs" / "quick_schedules"
 
