@@ -16,7 +16,7 @@ TRAIN_DEMO := output/train_demo
 # Seeds that training never saw are what makes validation and demo honest.
 TRAIN_SEED := 1
 VAL_SEED := 2
-VIDEO_SEED := 3
+VIDEO_SEED := 15
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint train-demo lock clean
