@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The known data sets: names, paths and classes."""
 
+import importlib.machinery
 import importlib.util
 import sys
 from pathlib import Path
@@ -19,16 +20,16 @@ def empty_catalogs(monkeypatch):
 
 @pytest.fixture
 def import_copy():
-    """Imports the folder `data` once more, as a package of another name; gives its `builtin`."""
-    folder, names = Path(builtin.__file__).parent, []
+    """Imports the folder `data` once more, in a package of another name than `ifc`; gives its `builtin`."""
+    names = []
 
     def import_one(name):
         names.append(name)
-        path = folder / "__init__.py"
-        spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=[str(folder)])
+        # The package alone, without what its __init__ does: a second meta-architecture of the same name is refused.
+        spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations.append(str(Path(builtin.__file__).parents[1]))
         sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-        return importlib.import_module(f"{name}.builtin")
+        return importlib.import_module(f"{name}.data.builtin")
 
     yield import_one
     for module in [module for module in sys.modules if module.split(".")[0] in names]:
@@ -38,7 +39,7 @@ def import_copy():
 def test_names_and_paths_under_the_environments_folder(monkeypatch, empty_catalogs, import_copy):
     """The folder can be imported twice, as `ifc` and as `detectron2.projects.ifc`."""
     monkeypatch.setenv("DETECTRON2_DATASETS", "/my/data")
-    assert import_copy("one_ifc_data") is not import_copy("other_ifc_data")
+    assert import_copy("one_ifc") is not import_copy("other_ifc")
     metadata = {name: MetadataCatalog.get(name) for name in DatasetCatalog}
     paths = {name: [metadata[name].json_file, metadata[name].image_root] for name in metadata}
     expected = {}

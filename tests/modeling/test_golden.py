@@ -33,9 +33,9 @@ def test_clip_output(name, channels_last):
         output = model.forward_clips([{"image": list(frames)}])
 
     assert padding is None
-    # Means of up to 300, whose rounding alone is 2e-5: the other memory format sums them in another order.
-    res5_tolerance = {"rtol": 1e-5} if channels_last else {"rtol": 0, "atol": 1e-4}
-    np.testing.assert_allclose(features["res5"].mean((2, 3)), golden["res5_mean"], **res5_tolerance)
+    # Means of up to 300: float32 itself is as coarse as 3e-5 there, and sums in another order add to that.
+    rtol = 1e-5 if channels_last else 2e-6
+    np.testing.assert_allclose(features["res5"].mean((2, 3)), golden["res5_mean"], atol=1e-4, rtol=rtol)
     cells = encoded.grid_size[0] * encoded.grid_size[1]
     np.testing.assert_allclose(encoded.position[:, :cells].sum(1), golden["pos_sum"], atol=1e-3)
     np.testing.assert_allclose(output["pred_logits"], golden["pred_logits"], atol=1e-4)
