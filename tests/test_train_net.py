@@ -16,7 +16,7 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import default_argument_parser
 from detectron2.utils import logger as detectron2_logger
-from engine.tiny import register_data, tiny_config, write_config, write_data
+from engine.tiny import register_data, tiny_config, tiny_model, write_config, write_data
 
 PROGRAM = Path(__file__).parents[1] / "projects" / "IFC" / "train_net.py"
 PREFIX = "train_net"
@@ -91,7 +91,8 @@ def arguments(*words: str):
 
 def test_two_processes_train_and_evaluate_as_one(data, train_net, tmp_path, half_the_threads):
     """End to end, on three videos, of which one process sees two: the results are those of one process."""
-    ended = run(tmp_path, data, "--num-gpus=2", "SOLVER.MAX_ITER", "3")
+    torch.save(tiny_model(tiny_config(tmp_path)).state_dict(), tmp_path / "start.pth")
+    ended = run(tmp_path, data, "--num-gpus=2", "SOLVER.MAX_ITER", "3", "MODEL.WEIGHTS", str(tmp_path / "start.pth"))
     assert ended.returncode == 0, ended.stderr
     output = tmp_path / "output"
     assert json.loads((output / "metrics.json").read_text().splitlines()[-1])["segm/AR100"] >= 0

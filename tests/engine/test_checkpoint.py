@@ -12,7 +12,7 @@ import pytest
 import torch
 from detectron2.checkpoint import PeriodicCheckpointer
 from detectron2.modeling import build_model
-from engine.tiny import tiny_config
+from engine.tiny import tiny_config, tiny_model
 from golden.models import golden_config
 
 from ifc.engine import IfcCheckpointer
@@ -39,12 +39,11 @@ def log():
 
 @pytest.fixture
 def model(tmp_path):
-    return tiny_model(tmp_path)
+    return make_model(tmp_path)
 
 
-def tiny_model(folder, *opts, seed=0):
-    torch.manual_seed(seed)
-    return build_model(tiny_config(folder, *opts))
+def make_model(folder, *opts, seed=0):
+    return tiny_model(tiny_config(folder, *opts), seed)
 
 
 def distinct(name: str, shape: torch.Size) -> torch.Tensor:
@@ -77,9 +76,9 @@ def test_published_checkpoint_loads_whole(tmp_path, log):
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_other_number_of_classes_leaves_the_class_heads_last_layer_fresh(tmp_path, log, prefix):
     """From 80 classes to 40. A checkpoint of DistributedDataParallel has a prefix at every name."""
-    coco = tiny_model(tmp_path, "MODEL.IFC.NUM_CLASSES", 80, seed=1).state_dict()
+    coco = make_model(tmp_path, "MODEL.IFC.NUM_CLASSES", 80, seed=1).state_dict()
     torch.save({"model": {prefix + name: value for name, value in coco.items()}}, tmp_path / "coco.pth")
-    model = tiny_model(tmp_path, "MODEL.IFC.NUM_CLASSES", 40)
+    model = make_model(tmp_path, "MODEL.IFC.NUM_CLASSES", 40)
     fresh = {name: model.state_dict()[name].clone() for name in CLASS_HEAD}
     load(model, tmp_path / "coco.pth")
     assert log == [
@@ -94,20 +93,20 @@ def test_other_number_of_classes_leaves_the_class_heads_last_layer_fresh(tmp_pat
 
 
 def test_weight_of_no_object_is_the_configs(tmp_path, log):
-    torch.save(tiny_model(tmp_path).state_dict(), tmp_path / "model.pth")
-    model = tiny_model(tmp_path, "MODEL.IFC.NO_OBJECT_WEIGHT", 0.4)
+    torch.save(make_model(tmp_path).state_dict(), tmp_path / "model.pth")
+    model = make_model(tmp_path, "MODEL.IFC.NO_OBJECT_WEIGHT", 0.4)
     load(model, tmp_path / "model.pth")
     assert model.criterion.empty_weight[-1].item() == pytest.approx(0.4)
     assert log == []
 
 
 def test_misfits_other_than_the_class_head_are_said(tmp_path, log):
-    weights = tiny_model(tmp_path).state_dict()
+    weights = make_model(tmp_path).state_dict()
     weights["detr.query_embed.weight"] = weights["detr.query_embed.weight"][:3]
     weights["detr.extra"] = torch.zeros(1)
     del weights["detr.input_proj.bias"]
     torch.save({"model": weights}, tmp_path / "model.pth")
-    load(tiny_model(tmp_path), tmp_path / "model.pth")
+    load(make_model(tmp_path), tmp_path / "model.pth")
     assert len(log) == 3
     assert "detr.query_embed.weight" in log[0]
     assert "detr.input_proj.bias" in log[1]
@@ -115,8 +114,8 @@ def test_misfits_other_than_the_class_head_are_said(tmp_path, log):
 
 
 def test_a_class_head_of_another_width_is_no_other_number_of_classes(tmp_path, log):
-    torch.save(tiny_model(tmp_path).state_dict(), tmp_path / "model.pth")
-    load(tiny_model(tmp_path, "MODEL.IFC.HIDDEN_DIM", 64), tmp_path / "model.pth")
+    torch.save(make_model(tmp_path).state_dict(), tmp_path / "model.pth")
+    load(make_model(tmp_path, "MODEL.IFC.HIDDEN_DIM", 64), tmp_path / "model.pth")
     assert any("detr.class_embed.layers.1.weight" in message for message in log)
     assert not any("classes" in message for message in log)
 
@@ -129,7 +128,7 @@ def zoo_backbone(model) -> dict[str, np.ndarray]:
 
 
 def test_backbone_of_detectron2s_zoo(tmp_path):
-    model = tiny_model(tmp_path, *R50)
+    model = make_model(tmp_path, *R50)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     weights = zoo_backbone(model)
     assert {"stem.conv1.weight", "res2.0.conv1.norm.running_mean", "res5.2.conv3.weight"} < weights.keys()
@@ -153,7 +152,7 @@ def caffe2_name(name: str) -> str:
 
 def test_backbone_of_caffe2(tmp_path):
     """As `ImageNetPretrained/MSRA/R-101.pkl`: Caffe2's names, with the optimizer's momentum beside them."""
-    model = tiny_model(tmp_path, *R101)
+    model = make_model(tmp_path, *R101)
     weights = {name: value for name, value in zoo_backbone(model).items() if "fc" not in name and "running" not in name}
     blobs = {caffe2_name(name): value for name, value in weights.items()}
     assert {"conv1_w", "res_conv1_bn_s", "res3_0_branch1_w", "res4_22_branch2c_bn_b"} < blobs.keys()
@@ -277,7 +276,7 @@ def test_url_that_cannot_be_reached(model, monkeypatch):
 def test_save_and_load(tmp_path, model):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     IfcCheckpointer(model, str(tmp_path), optimizer=optimizer).save("model_0000003", iteration=3)
-    other = tiny_model(tmp_path, seed=5)
+    other = make_model(tmp_path, seed=5)
     restored = torch.optim.SGD(other.parameters(), lr=0.5)
     rest = IfcCheckpointer(other, str(tmp_path), optimizer=restored).resume_or_load("", resume=True)
     assert rest["iteration"] == 3

@@ -9,7 +9,7 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog
 from detectron2.evaluation import verify_results
-from engine.tiny import tiny_config
+from engine.tiny import tiny_config, tiny_model
 
 from ifc.engine import Trainer
 from ifc.evaluation.evaluator import YTVISEvaluator
@@ -122,8 +122,7 @@ def test_resuming_from_another_training(data, tmp_path, fault):
 
 def test_every_test_set_has_its_own_mapper_and_evaluator(data, tmp_path):
     cfg = tiny_config(tmp_path, "DATASETS.TEST", ("engine_val", "engine_coco_val"))
-    torch.manual_seed(0)
-    results = Trainer.test(cfg, Trainer.build_model(cfg))
+    results = Trainer.test(cfg, tiny_model(cfg))
     assert list(results) == ["engine_val", "engine_coco_val"]
     assert results["engine_val"].keys() == {"segm"}
     assert results["engine_coco_val"].keys() == {"bbox", "segm"}
@@ -136,8 +135,7 @@ def test_every_test_set_has_its_own_mapper_and_evaluator(data, tmp_path):
 def test_results_are_verified(data, tmp_path):
     expected = [["segm", "AP50", 50.0, 50.0], ["segm", "AR10", 0.0, 100.0]]
     cfg = tiny_config(tmp_path, "DATASETS.TEST", ("engine_val",), "TEST.EXPECTED_RESULTS", expected)
-    torch.manual_seed(0)
-    results = Trainer.test(cfg, Trainer.build_model(cfg))
+    results = Trainer.test(cfg, tiny_model(cfg))
     assert results.keys() == {"segm"}
     assert verify_results(cfg, results)
     for wrong in (["segm", "AP50", -5.0, 1.0], ["segm", "AP49", 0.0, 100.0]):

@@ -3,8 +3,11 @@
 
 from pathlib import Path
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.data.datasets import register_coco_instances
+from detectron2.modeling import build_model
+from torch import nn
 
 from ifc.data import register_ytvis_instances
 from ifc.data.builtin import category_metadata
@@ -73,6 +76,15 @@ def tiny_config(folder: Path, *opts: object) -> CfgNode:
     """The configuration above with `opts` (key, value, …) and an OUTPUT_DIR in `folder`."""
     (folder / "output").mkdir(exist_ok=True)
     return setup_config(write_config(folder), [*map(str, opts), "OUTPUT_DIR", str(folder / "output")])
+
+
+def tiny_model(cfg: CfgNode, seed: int = 0) -> nn.Module:
+    """A model of random weights that takes every query for an object, so that there are results."""
+    torch.manual_seed(seed)
+    model = build_model(cfg)
+    with torch.no_grad():
+        model.detr.class_embed.layers[-1].bias[-1] = -10.0
+    return model
 
 
 def write_config(folder: Path) -> str:
