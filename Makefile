@@ -72,8 +72,8 @@ demo: $(VENV)/.installed $(DEMO)/datasets/shapes/val.json $(DEMO)/shapes.mp4
 
 train-demo: export DETECTRON2_DATASETS = $(TRAIN_DEMO)/datasets
 train-demo: $(VENV)/.installed $(TRAIN_DEMO)/datasets/shapes/train.json $(TRAIN_DEMO)/datasets/shapes/val.json
-	$(RUN) projects/IFC/train_net.py --num-gpus 2 --config-file $(CONFIG) OUTPUT_DIR $(TRAIN_DEMO)
-	$(RUN) projects/IFC/train_net.py --num-gpus 2 --config-file $(CONFIG:.yaml=_finetune.yaml) \
+	$(RUN) projects/IFC/train_net.py --num-gpus 2 --dist-url auto --config-file $(CONFIG) OUTPUT_DIR $(TRAIN_DEMO)
+	$(RUN) projects/IFC/train_net.py --num-gpus 2 --dist-url auto --config-file $(CONFIG:.yaml=_finetune.yaml) \
 		MODEL.WEIGHTS $(TRAIN_DEMO)/model_final.pth OUTPUT_DIR $(TRAIN_DEMO)/finetune
 	$(RUN) tools/strip_checkpoint.py $(TRAIN_DEMO)/finetune/model_final.pth $(TRAIN_DEMO)/shapes_tiny.pth --half
 	$(RUN) projects/IFC/train_net.py --eval-only --config-file $(CONFIG) \

@@ -51,6 +51,17 @@ def test_training_returns_weighted_losses_alone_and_reaches_every_parameter():
     assert without == []
 
 
+def test_losses_are_computed_outside_autocast():
+    """In half precision the matching's sums over a large frame's pixels overflow."""
+    model = tiny_model().train()
+    lowered = []
+    model.criterion.register_forward_pre_hook(lambda *_: lowered.append(torch.is_autocast_enabled("cpu")))
+    with EventStorage(), torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = model([clip(2, (40, 50))])
+    assert lowered == [False]
+    assert all(torch.isfinite(loss) for loss in losses.values())
+
+
 def test_without_deep_supervision_only_the_last_layer_has_losses():
     model = tiny_model(DEEP_SUPERVISION=False).train()
     with EventStorage():

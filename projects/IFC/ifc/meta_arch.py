@@ -161,7 +161,9 @@ class Ifc(nn.Module):
             self.match_stride,
             self.device,
         )
-        losses, metrics = self.criterion([(layer.pred_logits, layer.pred_masks) for layer in layers], targets)
+        # The sums of the dice coefficient run over more pixels than half precision can count.
+        with torch.autocast(self.device.type, enabled=False):
+            losses, metrics = self.criterion([(layer.pred_logits, layer.pred_masks) for layer in layers], targets)
         values = torch.stack(list(metrics.values())).tolist()  # one transfer for all of them
         get_event_storage().put_scalars(**dict(zip(metrics, values, strict=True)))
         return losses
