@@ -34,7 +34,7 @@ def run_tracker(
     assignment, released = [], []
     for item in windows:
         released.append(tracker.release(item.first_frame))
-        assignment.append(tracker.update(clip_of(item, device)))
+        assignment += tracker.update([clip_of(item, device)])
     released.append(tracker.release())
 
     frames = [frame for frames, _ in released for frame in frames]
@@ -85,9 +85,29 @@ def test_equals_the_definition(window, stride, num_frames, seed):
     np.testing.assert_allclose(mask_logits, expected_logits, atol=1e-5)
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    window=st.integers(1, 5), num_frames=st.integers(1, 20), at_once=st.integers(2, 9), seed=st.integers(0, 2**32 - 1)
+)
+def test_windows_at_once_give_what_they_give_one_by_one(window, num_frames, at_once, seed):
+    windows = random_windows(np.random.default_rng(seed), num_frames, window, 1)
+    one_by_one, tracker, ids = ClipTracker(window), ClipTracker(window), []
+    expected = [one_by_one.update([clip_of(item)])[0] for item in windows]
+    for first in range(0, len(windows), at_once):
+        ids += tracker.update([clip_of(item) for item in windows[first : first + at_once]])
+    assert [x.tolist() for x in ids] == [x.tolist() for x in expected]
+    (frames, instances), (expected_frames, expected_instances) = tracker.release(), one_by_one.release()
+    for frame, expected_frame in zip(frames, expected_frames, strict=True):
+        assert frame.instance_ids.tolist() == expected_frame.instance_ids.tolist()
+        torch.testing.assert_close(frame.mask_logits, expected_frame.mask_logits)
+    assert (instances is None) == (expected_instances is None)
+    if instances is not None:
+        torch.testing.assert_close(instances.class_probs, expected_instances.class_probs)
+
+
 def test_first_window_creates_all_its_instances():
     same_masks = np.zeros((4, 2, 3, 3), dtype=np.float32)
-    ids = ClipTracker(2).update(clip_of(Window(0, np.full((4, 2), 0.5, dtype=np.float32), same_masks)))
+    (ids,) = ClipTracker(2).update([clip_of(Window(0, np.full((4, 2), 0.5, dtype=np.float32), same_masks))])
     assert ids.tolist() == [0, 1, 2, 3]
 
 
@@ -97,8 +117,8 @@ def test_threshold(overlap, is_same):
     tracker = ClipTracker(2)
     probs = np.full((1, 2), 0.5, dtype=np.float32)
     logit = np.log(overlap / (1 - overlap))
-    tracker.update(clip_of(Window(0, probs, np.full((1, 2, 8, 8), logit, dtype=np.float32))))
-    ids = tracker.update(clip_of(Window(1, probs, np.full((1, 2, 8, 8), 30, dtype=np.float32))))
+    tracker.update([clip_of(Window(0, probs, np.full((1, 2, 8, 8), logit, dtype=np.float32)))])
+    (ids,) = tracker.update([clip_of(Window(1, probs, np.full((1, 2, 8, 8), 30, dtype=np.float32)))])
     assert ids.tolist() == ([0] if is_same else [1])
 
 
@@ -110,7 +130,7 @@ def test_more_instances_than_the_original_can_hold():
         cells = np.sort(rng.permutation(np.arange(120) + 40 * start)[:110])
         logits = np.full((110, 3, 20, 20), -20, dtype=np.float32)
         logits.reshape(110, 3, 400)[np.arange(110), :, cells] = 20
-        ids = tracker.update(clip_of(Window(start, np.full((110, 2), 0.5, dtype=np.float32), logits)))
+        (ids,) = tracker.update([clip_of(Window(start, np.full((110, 2), 0.5, dtype=np.float32), logits))])
         assert len(set(ids.tolist())) == 110
         for cell, i in zip(cells.tolist(), ids.tolist(), strict=True):
             assert known.setdefault(cell, i) == i
@@ -129,7 +149,7 @@ def test_state_does_not_grow_with_the_video(stride):
         logits = rng.normal(-3, 1, (3, 4, 6, 6)).astype(np.float32)
         logits[0] += 6  # one instance that never leaves; the others are new ones now and then
         logits[1, :, (start // 20) % 6] += 8
-        tracker.update(clip_of(Window(start, np.full((3, 3), 1 / 3, dtype=np.float32), logits)))
+        tracker.update([clip_of(Window(start, np.full((3, 3), 1 / 3, dtype=np.float32), logits))])
         sizes.append(len(pickle.dumps(tracker)))
     assert tracker.num_instances > 15
     assert max(sizes[30:]) <= 1.2 * max(sizes[:30])
@@ -141,7 +161,7 @@ def test_windows_that_no_later_one_meets_are_forgotten():
     sizes = []
     for start in range(0, 36, 6):
         logits = np.ones((2, 6, 4, 4), dtype=np.float32)
-        tracker.update(clip_of(Window(start, np.full((2, 3), 1 / 3, dtype=np.float32), logits)))
+        tracker.update([clip_of(Window(start, np.full((2, 3), 1 / 3, dtype=np.float32), logits))])
         tracker.release(start + 6)
         sizes.append(len(pickle.dumps(tracker)))
     assert max(sizes) <= 1.05 * sizes[0]
@@ -154,7 +174,7 @@ def test_frames_that_no_window_holds():
     frames = []
     for start in (0, 5):
         frames += tracker.release(start)[0]
-        tracker.update(clip_of(Window(start, probs, logits)))
+        tracker.update([clip_of(Window(start, probs, logits))])
     frames += tracker.release()[0]
     assert [(frame.index, frame.instance_ids.tolist()) for frame in frames] == [
         (0, [0]), (1, [0]), (2, []), (3, []), (4, []), (5, [1]), (6, [1])
@@ -164,10 +184,10 @@ def test_frames_that_no_window_holds():
 def test_window_on_final_frames_is_an_error():
     tracker = ClipTracker(3)
     item = Window(0, np.full((1, 2), 0.5, dtype=np.float32), np.ones((1, 3, 2, 2), dtype=np.float32))
-    tracker.update(clip_of(item))
+    tracker.update([clip_of(item)])
     tracker.release(2)
     with pytest.raises(ValueError, match="window at frame 0: the frames before 2 are final"):
-        tracker.update(clip_of(item))
+        tracker.update([clip_of(item)])
 
 
 def test_window_below_one_is_an_error():

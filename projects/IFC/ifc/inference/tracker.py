@@ -7,7 +7,7 @@ What it keeps are the frames that a later window can still hold and the instance
 window, the size of the masks and the number of live instances, never on the length of the video.
 """
 
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,42 +72,52 @@ class FinishedInstances:
     class_probs: Tensor
 
 
-@dataclass(frozen=True)
-class _SoftMasks:
+@dataclass
+class _Window:
     """What one window says of its I instances: the tracker's memory for the soft IoU.
+
+    The mask probabilities lie on the tracker's device, all else on the host.
 
     Attributes:
         first_frame, end_frame: the frames that the window covers, the end exclusive.
-        probs: (I, T', h, w) mask probabilities.
-        areas: (I, T'), the sum of `probs` over each frame.
+        probs: (T', I, h·w) mask probabilities.
+        areas: (T', I), the sum of `probs` over each frame.
+        ids: (I,) int64, the instance of the video that each of the window's instances is.
     """
 
     first_frame: int
     end_frame: int
     probs: Tensor
-    areas: Tensor
+    areas: np.ndarray
+    ids: np.ndarray
 
-    @classmethod
-    def of(cls, clip: ClipInstances) -> "_SoftMasks":
-        probs = clip.mask_logits.sigmoid()
-        return cls(clip.first_frame, clip.end_frame, probs, probs.sum((-1, -2)))
+    def overlaps(self, other: "_Window") -> bool:
+        """Whether there is a frame that both windows cover."""
+        return max(self.first_frame, other.first_frame) < min(self.end_frame, other.end_frame)
 
-    def iou(self, other: "_SoftMasks") -> Tensor | None:
-        """Soft IoU of each instance (N) with each of `other` (I) over the frames that both windows cover, (N, I);
-        None if there are none.
-        """
+    def intersection(self, other: "_Window") -> Tensor:
+        """Σ s·p of each instance (N) with each of `other` (I) over the frames that both windows cover, (N, I)."""
+        probs = self.probs[self._shared(other)]  # (frames, N, h·w)
+        return torch.bmm(probs, other.probs[other._shared(self)].transpose(1, 2)).sum(0)
+
+    def soft_iou(self, other: "_Window", intersection: np.ndarray) -> np.ndarray:
+        """Soft IoU from that `intersection`, (N, I)."""
+        areas = self.areas[self._shared(other)].sum(0)[:, None] + other.areas[other._shared(self)].sum(0)
+        return intersection / (areas - intersection + EPSILON)
+
+    def _shared(self, other: "_Window") -> slice:
+        """Those of the window's frames that `other` covers, too."""
         first, end = max(self.first_frame, other.first_frame), min(self.end_frame, other.end_frame)
-        if first >= end:
-            return None
-        probs, areas = self._over(first, end)  # (N, P), (N,)
-        other_probs, other_areas = other._over(first, end)  # (I, P), (I,)
-        intersection = probs @ other_probs.T  # (N, I)
-        return intersection / (areas[:, None] + other_areas - intersection + EPSILON)
+        return slice(first - self.first_frame, end - self.first_frame)
 
-    def _over(self, first: int, end: int) -> tuple[Tensor, Tensor]:
-        """Probabilities (I, frames · h · w) and areas (I,) over some of the frames."""
-        frames = slice(first - self.first_frame, end - self.first_frame)
-        return self.probs[:, frames].flatten(1), self.areas[:, frames].sum(1)
+
+def _to_host(tensors: Sequence[Tensor]) -> list[np.ndarray]:
+    """Tensors of one type on the host, in one transfer."""
+    if not tensors:
+        return []
+    flat = torch.cat([x.flatten() for x in tensors]).cpu().numpy()
+    parts = np.split(flat, np.cumsum([x.numel() for x in tensors])[:-1])
+    return [part.reshape(x.shape) for part, x in zip(parts, tensors, strict=True)]
 
 
 @dataclass
@@ -160,14 +170,16 @@ class _LiveInstances:
         self.class_sum = F.pad(self.class_sum, (0, 0, 0, num_new))
         self.logit_sum = F.pad(self.logit_sum, (0, 0, 0, 0, 0, new_frames, 0, num_new))
 
-    def add(self, rows: np.ndarray, clip: ClipInstances, frames: slice) -> None:
-        """Add a window: its instance i is row `rows[i]`, its frames are the live frames `frames`."""
-        self.num_windows[rows] += 1
-        self.end_frame[rows] = np.maximum(self.end_frame[rows], clip.end_frame)
-        self.frame_counts[rows, frames] += 1
-        device_rows = self.on_device(rows)
-        self.class_sum.index_add_(0, device_rows, clip.class_probs)
-        self.logit_sum[:, frames].index_add_(0, device_rows, clip.mask_logits)
+    def add(self, clips: Sequence[ClipInstances], rows: Sequence[np.ndarray], first_frame: int) -> None:
+        """Add windows: instance i of window n is row `rows[n][i]`; `first_frame` is the first live frame."""
+        device_rows = self.on_device(np.concatenate(rows)).split([len(clip) for clip in clips])
+        for clip, host_rows, clip_rows in zip(clips, rows, device_rows, strict=True):
+            frames = slice(clip.first_frame - first_frame, clip.end_frame - first_frame)
+            self.num_windows[host_rows] += 1
+            self.end_frame[host_rows] = np.maximum(self.end_frame[host_rows], clip.end_frame)
+            self.frame_counts[host_rows, frames] += 1
+            self.class_sum.index_add_(0, clip_rows, clip.class_probs.float())
+            self.logit_sum[:, frames].index_add_(0, clip_rows, clip.mask_logits.float())
 
     def drop_frames(self, count: int) -> None:
         """Forget the first `count` frames."""
@@ -195,7 +207,8 @@ class ClipTracker:
     def __init__(self, window: int):
         if window < 1:
             raise ValueError(f"window: found {window}, expected at least 1 frame")
-        self._memory: deque[tuple[np.ndarray, _SoftMasks]] = deque(maxlen=window)  # with each row's instance
+        self._window = window
+        self._memory: list[_Window] = []  # the last T of those that a later window can overlap
         self._live: _LiveInstances | None = None
         self._num_instances = 0
         self._first_frame = 0  # the first frame that is not final
@@ -206,41 +219,42 @@ class ClipTracker:
         """Instances seen so far, finished ones included."""
         return self._num_instances
 
-    def update(self, clip: ClipInstances) -> np.ndarray:
-        """Add the next window.
+    def update(self, clips: Sequence[ClipInstances]) -> list[np.ndarray]:
+        """Add the next windows. Several at once give what they give one by one, and wait for the device once.
 
         Args:
-            clip: the window's instances, on the device that shall hold the state; there may be none.
+            clips: the windows' instances, on the device that shall hold the state; a window may have none.
 
         Returns:
-            (I,) int64, the instance of the video that each of the window's instances is.
+            For each window (I,) int64, the instance of the video that each of the window's instances is.
 
         Raises:
-            ValueError: if a frame of the window is already final.
+            ValueError: if a frame of a window is already final.
         """
-        if clip.first_frame < self._first_frame:
-            raise ValueError(
-                f"window at frame {clip.first_frame}: the frames before {self._first_frame} are final; "
-                "expected windows in the order of their first frames"
-            )
-        clip = ClipInstances(clip.first_frame, clip.class_probs.float(), clip.mask_logits.float())
+        for clip in clips:
+            if clip.first_frame < self._first_frame:
+                raise ValueError(
+                    f"window at frame {clip.first_frame}: the frames before {self._first_frame} are final; "
+                    "expected windows in the order of their first frames"
+                )
+        if not clips:
+            return []
         if self._live is None:
-            self._live = _LiveInstances.none(clip)
-        live = self._live
+            self._live = _LiveInstances.none(clips[0])
+        known_ids = self._live.ids
+        windows = [_as_window(clip) for clip in clips]
+        for window, overlaps in zip(windows, self._overlaps(windows), strict=True):
+            window.ids = self._assign(overlaps, known_ids, len(window.ids))
+            known_ids = np.union1d(known_ids, window.ids)
+            self._num_instances = max(self._num_instances, 1 + window.ids.max(initial=-1))
 
-        masks = _SoftMasks.of(clip)
-        rows = self._match(masks)
-        is_new = rows < 0
-        num_new = np.count_nonzero(is_new)
-        rows[is_new] = len(live.ids) + np.arange(num_new)
-
-        end_frame = max(self._end_frame, clip.end_frame)
-        live.grow(self._num_instances + np.arange(num_new), end_frame - self._end_frame)
-        live.add(rows, clip, slice(clip.first_frame - self._first_frame, clip.end_frame - self._first_frame))
-        self._num_instances += num_new
+        end_frame = max(self._end_frame, *(clip.end_frame for clip in clips))
+        self._live.grow(known_ids[len(self._live.ids) :], end_frame - self._end_frame)
+        rows = [np.searchsorted(known_ids, window.ids) for window in windows]
+        self._live.add(clips, rows, self._first_frame)
         self._end_frame = end_frame
-        self._memory.append((live.ids[rows], masks))
-        return live.ids[rows]
+        self._memory = [*self._memory, *windows][-self._window :]
+        return [window.ids for window in windows]
 
     def release(self, before: int | None = None) -> tuple[list[FinishedFrame], FinishedInstances | None]:
         """Hand out what is final if every later window starts at frame `before` or after it, and forget it.
@@ -256,7 +270,7 @@ class ClipTracker:
             return [], None
         before = self._end_frame if before is None else min(before, self._end_frame)
         frames = self._finish_frames(max(before - self._first_frame, 0))
-        self._memory = deque((m for m in self._memory if m[1].end_frame > before), maxlen=self._memory.maxlen)
+        self._memory = [window for window in self._memory if window.end_frame > before]
         ended = self._live.end_frame <= before
         return frames, self._finish_instances(ended) if ended.any() else None
 
@@ -292,27 +306,46 @@ class ClipTracker:
         live.keep(np.flatnonzero(~ended))
         return instances
 
-    def _match(self, masks: _SoftMasks) -> np.ndarray:
-        """The live row of each of the window's instances, (I,) int64; -1 for a new one."""
-        matched = np.full(len(masks.areas), -1, dtype=np.int64)
-        scores = self._scores(masks)
-        if scores is not None:
-            scores = torch.where(scores > MATCH_THRESHOLD, scores, 0).cpu().numpy()
-            rows, columns = linear_sum_assignment(scores, maximize=True)
-            same = scores[rows, columns] > 0
-            matched[columns[same]] = rows[same]
-        return matched
+    def _overlaps(self, windows: Sequence[_Window]) -> list[list[tuple[_Window, np.ndarray]]]:
+        """For each new window, each of the last T windows that shares a frame with it, and their soft IoU (N, I)."""
+        known = [*self._memory, *windows]
+        pairs = [
+            [earlier for earlier in known[max(n - self._window, 0) : n] if earlier.overlaps(window)]
+            for n, window in enumerate(windows, len(self._memory))
+        ]
+        intersections = [
+            earlier.intersection(window) for window, row in zip(windows, pairs, strict=True) for earlier in row
+        ]
+        areas = [window.probs.sum(2) for window in windows]
+        host = iter(_to_host([*areas, *intersections]))
+        for window in windows:
+            window.areas = next(host)
+        return [
+            [(earlier, earlier.soft_iou(window, next(host))) for earlier in row]
+            for window, row in zip(windows, pairs, strict=True)
+        ]
 
-    def _scores(self, masks: _SoftMasks) -> Tensor | None:
-        """Score of each live instance and each of the window's, (N, I): the mean soft IoU over the earlier windows that
-        hold the instance on a frame of this window. None if no earlier window covers one of its frames.
-        """
-        overlaps = [(ids, iou) for ids, earlier in self._memory if (iou := earlier.iou(masks)) is not None]
-        if not overlaps:
-            return None
-        rows = np.searchsorted(self._live.ids, np.concatenate([ids for ids, _ in overlaps]))
-        # The mean over an instance's windows is a product with a matrix: unlike a scatter, it sums in a fixed order.
-        num_windows = np.bincount(rows, minlength=len(self._live.ids))
-        weights = np.zeros((len(self._live.ids), len(rows)), dtype=np.float32)
-        weights[rows, np.arange(len(rows))] = 1 / (num_windows[rows] + EPSILON)
-        return self._live.on_device(weights) @ torch.cat([iou for _, iou in overlaps])
+    def _assign(self, overlaps: Sequence[tuple[_Window, np.ndarray]], known_ids: np.ndarray, count: int) -> np.ndarray:
+        """The instance of the video that each of a window's `count` instances is, (count,) int64; new ones get the
+        next numbers. `known_ids` are the live instances, ascending."""
+        ids = np.full(count, -1, dtype=np.int64)
+        if overlaps and count:
+            rows = np.searchsorted(known_ids, np.concatenate([window.ids for window, _ in overlaps]))
+            # The score is the mean over the windows that hold the known instance on one of this window's frames.
+            scores = np.zeros((len(known_ids), count), dtype=np.float32)
+            np.add.at(scores, rows, np.concatenate([iou for _, iou in overlaps]))
+            scores /= np.bincount(rows, minlength=len(known_ids))[:, None] + EPSILON
+            scores[scores <= MATCH_THRESHOLD] = 0
+            matched, columns = linear_sum_assignment(scores, maximize=True)
+            same = scores[matched, columns] > 0
+            ids[columns[same]] = known_ids[matched[same]]
+        is_new = ids < 0
+        ids[is_new] = self._num_instances + np.arange(np.count_nonzero(is_new))
+        return ids
+
+
+def _as_window(clip: ClipInstances) -> _Window:
+    """A new window, of which areas and ids are not known yet."""
+    probs = clip.mask_logits.float().sigmoid().flatten(2).transpose(0, 1)  # (T', I, h·w), a view
+    unknown_areas = np.zeros((0, len(clip)), dtype=np.float32)
+    return _Window(clip.first_frame, clip.end_frame, probs, unknown_areas, np.full(len(clip), -1, dtype=np.int64))
