@@ -3,8 +3,6 @@
 
 import copy
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
-from ifc.evaluation import evaluate_tracks, video_ap
+from ifc.evaluation import evaluate_tracks, tracks, video_ap
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -174,9 +172,9 @@ def result_of(*segmentations, score=0.5):
 
 def ious_of(ground_truth, result):
     """The one IoU, told from the thresholds that the only result passes."""
-    checked = video_ap.read_ground_truth(ground_truth)
-    tracks = video_ap._read_results([result], checked)
-    return video_ap.track_ious(tracks[4, 9], checked.tracks[4, 9])
+    checked = tracks.read_ground_truth(ground_truth)
+    found = tracks.read_results([result], checked)
+    return video_ap.track_ious(found[4, 9], checked.tracks[4, 9])
 
 
 def test_iou_sums_over_frames_before_it_divides(ground_truth):
@@ -241,17 +239,6 @@ def test_masks_with_empty_runs_in_the_same_place(ground_truth):
     assert ious_of(ground_truth, result_of(mask, None, None)) == 1
 
 
-def test_loads_neither_torch_nor_detectron2():
-    program = (
-        "import sys; sys.modules['torch'] = sys.modules['detectron2'] = None; sys.path.insert(0, sys.argv[1]);"
-        "import video_ap; print(video_ap.evaluate_tracks(*sys.argv[2:]).stats[0])"
-    )
-    files = [str(GOLDEN / f"eval_small_{kind}.json") for kind in ("gt", "results")]
-    command = [sys.executable, "-c", program, str(Path(video_ap.__file__).parent), *files]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert float(printed) == pytest.approx(0.1274174917491749, rel=0, abs=1e-9)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Faulty input
 
@@ -285,7 +272,7 @@ FIRST_MASK = (*ANNOTATION, "segmentations", 0)
         (_set("videos", 0, "id", "4"), r"videos\[0\].id: found '4', expected an integer"),
         (_set("videos", 0, "length", ...), r"videos\[0\].length: found nothing, expected an integer"),
         (_set("videos", 0, "height", -6), r"videos\[0\].height: found -6, expected at least 1"),
-        (_set("videos", 0, "width", 10**9), r"videos\[0\]: found frames of 6 x 1000000000, expected at most"),
+        (_set("videos", 0, "width", 10**9), r"videos\[0\].width: found 1000000000, expected at most 32768"),
         (lambda data: data["videos"].append(data["videos"][0]), r"videos\[1\].id: found 4 a second time"),
         (_set("categories", 0, "id", 9), r"categories\[1\]: found 9, 'dog' a second time"),
         (_set("categories", 0, "name", "dog"), r"categories\[1\]: found 9, 'dog' a second time"),
@@ -399,7 +386,7 @@ def test_any_string_is_a_mask_of_the_right_size_or_refused(counts):
         ],
     }
     try:
-        track = video_ap.read_ground_truth(ground_truth).tracks[4, 9][0]
+        track = tracks.read_ground_truth(ground_truth).tracks[4, 9][0]
     except ValueError as error:
         assert "expected a compressed RLE of 2 x 3 = 6 pixels" in str(error)
     else:

@@ -15,7 +15,8 @@ from detectron2.utils.logger import create_small_table
 from tabulate import tabulate
 
 from ..files import whole_file
-from .video_ap import STAT_NAMES, GroundTruth, VideoAPResult, evaluate_tracks, read_ground_truth
+from .tracks import GroundTruth, read_ground_truth
+from .video_ap import STAT_NAMES, VideoAPResult, evaluate_tracks
 
 RESULTS_FILE = "results.json"
 TASK = "segm"  # detectron2's name for numbers of instance masks
