@@ -12,7 +12,7 @@ def add_ifc_config(cfg: CN) -> None:
     `SOLVER.CLIP_GRADIENTS.CLIP_TYPE` also "full_model" (one norm over all parameters, clipped at CLIP_VALUE).
     """
     cfg.MODEL.IFC = CN()
-    cfg.MODEL.IFC.NUM_CLASSES = 80  # classes of the data set, "no object" not counted
+    cfg.MODEL.IFC.NUM_CLASSES = 80  # classes of the data set, "no object" not counted; 0: those of DATASETS.TRAIN[0]
 
     # Network
     cfg.MODEL.IFC.HIDDEN_DIM = 256  # width of the transformer and of the mask head
@@ -41,6 +41,17 @@ def add_ifc_config(cfg: CN) -> None:
         True  # a track for every (instance, class) above APPLY_CLS_THRES; else the best class only
     )
     cfg.MODEL.IFC.APPLY_CLS_THRES = 0.01
+
+    # Speed of inference. Only PRECISION changes the result by more than float32's rounding.
+    cfg.MODEL.IFC.PRECISION = "float32"  # or "bfloat16": by autocast, on GPUs and on CPUs that have it
+    cfg.MODEL.IFC.FOLD_BATCH_NORM = False  # fold batch norm into the convolution before it
+    cfg.MODEL.IFC.COMPILE = ""  # a mode of torch.compile: "default", "reduce-overhead" (CUDA graphs), "max-autotune", …
+    cfg.MODEL.IFC.FRAMES_PER_BATCH = 0  # frames that pass the backbone together; 0: as many as memory has room for
+    cfg.MODEL.IFC.WINDOWS_PER_BATCH = 0  # windows that pass the network together at most; 0: as memory has room for
+
+    # Data sets of one's own in YTVIS's format, [[name, json file, folder of the frames], ...]: the names can be used in
+    # DATASETS.TRAIN and DATASETS.TEST, their classes are read from the json.
+    cfg.DATASETS.VIDEO_JSON = []
 
     # Clips
     cfg.INPUT.SAMPLING_FRAME_NUM = 5  # frames of a training clip, and of an inference window
