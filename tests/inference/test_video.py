@@ -23,12 +23,18 @@ class FakeNetwork:
     A frame's features are its pixel value, which the tests make its index.
     """
 
-    def __init__(self, windows: list[Window] = ()):
+    def __init__(self, windows: list[Window] = (), most_clips: int = 1000):
         self.windows = {window.first_frame: window for window in windows}
+        self.most_clips = most_clips  # at once: more are too many for the device's memory
         self.batches: list[list[int]] = []
-        self.clips: list[list[int]] = []
+        self.clips: list[list[list[int]]] = []  # of each call
         self.most_frames_alive = 0
         self._features: list[weakref.ref] = []
+
+    device = torch.device("cpu")
+
+    def prepare(self) -> None:
+        pass
 
     def encode_frames(self, images: torch.Tensor) -> FrameFeatures:
         value = images[:, 0, 0, 0]
@@ -40,19 +46,26 @@ class FakeNetwork:
         return FrameFeatures(x, x, None, x[..., None], x[..., None], (1, 1))
 
     def predict_clips(self, features: FrameFeatures, num_frames: int) -> ClipPrediction:
-        clip = features.tokens[:, 0, 0].int().tolist()
-        assert len(clip) == num_frames
-        self.clips.append(clip)
-        window = self.windows.get(clip[0])
-        if window is None:
-            return ClipPrediction(torch.tensor([[[0.0, 0.0, 0.0, 1.0]]]), torch.ones(1, 1, num_frames, 4, 5))
-        # Between the window's instances lie queries that say "no object".
-        count = len(window.class_probs)
-        logits = torch.zeros(1, 2 * count + 1, 4)
-        logits[..., -1] = 1
-        masks = torch.full((1, 2 * count + 1, num_frames, 4, 5), 9.0)
-        logits[0, 1::2] = torch.from_numpy(np.log(window.class_probs))
-        masks[0, 1::2] = torch.from_numpy(window.mask_logits)
+        clips = features.tokens[:, 0, 0].int().unflatten(0, (-1, num_frames)).tolist()
+        if len(clips) > self.most_clips:
+            raise torch.OutOfMemoryError
+        self.clips.append(clips)
+        # Every window has as many queries as the one with most instances needs.
+        num_queries = 1 + 2 * max([len(window.class_probs) for window in self.windows.values()], default=0)
+        predictions = [self._predict(clip, num_queries) for clip in clips]
+        return ClipPrediction(
+            torch.stack([p.pred_logits for p in predictions]), torch.stack([p.pred_masks for p in predictions])
+        )
+
+    def _predict(self, clip: list[int], num_queries: int) -> ClipPrediction:
+        logits = torch.zeros(num_queries, 4)
+        logits[:, -1] = 1
+        masks = torch.full((num_queries, len(clip), 4, 5), 9.0)
+        if (window := self.windows.get(clip[0])) is not None:
+            # Between the window's instances lie queries that say "no object".
+            instances = slice(1, 2 * len(window.class_probs), 2)
+            logits[instances] = torch.from_numpy(np.log(window.class_probs))
+            masks[instances] = torch.from_numpy(window.mask_logits)
         return ClipPrediction(logits, masks)
 
 
@@ -89,7 +102,8 @@ def test_windows(num_frames, window, stride, starts, frames_per_batch):
     network = FakeNetwork()
     engine = VideoInference(network, window=window, clip_stride=stride, frames_per_batch=frames_per_batch)
     engine(frames_of(num_frames), OUTPUT_SIZE)
-    assert network.clips == [list(range(start, min(start + window, num_frames))) for start in starts]
+    clips = [clip for clips in network.clips for clip in clips]
+    assert clips == [list(range(start, min(start + window, num_frames))) for start in starts]
     assert sum(network.batches, []) == list(range(num_frames))  # the backbone sees each frame once
     assert max(len(batch) for batch in network.batches) == min(frames_per_batch, num_frames)
 
@@ -127,7 +141,14 @@ def test_cpu_merging_and_batches_do_not_change_the_result():
     windows = valid_windows(3, 20, 5, 2)
     results: list[VideoPrediction] = [
         VideoInference(FakeNetwork(windows), window=5, clip_stride=2, **options)(frames_of(20), OUTPUT_SIZE)
-        for options in ({}, {"merge_on_cpu": True}, {"frames_per_batch": 1}, {"frames_per_batch": 20})
+        for options in (
+            {},
+            {"merge_on_cpu": True},
+            {"frames_per_batch": 1},
+            {"frames_per_batch": 20},
+            {"frames_per_batch": 20, "windows_per_batch": 1},
+            {"frames_per_batch": 20, "windows_per_batch": 3},
+        )
     ]
     assert results[0].tracks
     assert all(result == results[0] for result in results)
@@ -173,7 +194,61 @@ def test_frames_are_asked_for_when_needed():
 
     network = FakeNetwork()
     VideoInference(network, window=5, frames_per_batch=2)(frames(), OUTPUT_SIZE)
-    assert asked[29][1] >= 23
+    assert asked[29][1] >= 12  # calls: two windows each
+
+
+@pytest.mark.parametrize(
+    ("frames_per_batch", "windows_per_batch", "sizes"),
+    [(1, 0, [1] * 16), (8, 0, [4, 8, 4]), (8, 3, [3, 1, 3, 3, 2, 3, 1]), (20, 1, [1] * 16), (20, 16, [16])],
+)
+def test_windows_at_once(frames_per_batch, windows_per_batch, sizes):
+    network = FakeNetwork()
+    engine = VideoInference(network, window=5, frames_per_batch=frames_per_batch, windows_per_batch=windows_per_batch)
+    engine(frames_of(20), OUTPUT_SIZE)
+    assert [len(clips) for clips in network.clips] == sizes
+
+
+def test_out_of_memory_halves_the_batch(caplog):
+    windows = valid_windows(3, 20, 5, 1)
+    expected = VideoInference(FakeNetwork(windows), window=5)(frames_of(20), OUTPUT_SIZE)
+    network = FakeNetwork(windows, most_clips=5)
+    engine = VideoInference(network, window=5, frames_per_batch=20)
+    assert engine(frames_of(20), OUTPUT_SIZE) == expected
+    assert [len(clips) for clips in network.clips] == [4, 4, 4, 4]
+    assert [record.getMessage()[:65] for record in caplog.records] == [
+        "The device ran out of memory with 16 windows at once. Going on wi",
+        "The device ran out of memory with 8 windows at once. Going on wit",
+    ]
+    assert engine(frames_of(20), OUTPUT_SIZE) == expected  # from here on without a warning
+    assert len(caplog.records) == 2
+
+
+def test_out_of_memory_with_one_window_is_an_error():
+    with pytest.raises(torch.OutOfMemoryError):
+        VideoInference(FakeNetwork(most_clips=0), window=5)(frames_of(6), OUTPUT_SIZE)
+
+
+def test_running_instances():
+    windows = [
+        Window(start, np.array([[p, 0.8 - p, 0.1, 0.1]], dtype=np.float32), np.full((1, 3, 4, 5), 5, dtype=np.float32))
+        for start, p in enumerate([0.2, 0.4, 0.6])
+    ]
+    stream = VideoInference(FakeNetwork(windows), window=3).stream(OUTPUT_SIZE)
+    frames = list(frames_of(5))
+    stream.push(frames[:2])
+    assert stream.running_instances() is None
+    for frame, mean in zip(frames[2:], [0.2, 0.3, 0.4], strict=True):
+        stream.push([frame])
+        running = stream.running_instances()
+        assert running.ids.tolist() == [0]
+        np.testing.assert_allclose(running.class_probs[0, 0], mean, atol=1e-6)
+    (final,) = stream.finish().instances
+    np.testing.assert_allclose(final.class_probs[0, 0], 0.4, atol=1e-6)
+
+
+def test_output_size_is_that_of_the_frames_if_none_is_given():
+    windows = valid_windows(3, 6, 3, 1)
+    assert VideoInference(FakeNetwork(windows), window=3)(frames_of(6)).image_size == FRAME_SHAPE[1:]
 
 
 def test_no_gradient_is_recorded():
@@ -211,7 +286,8 @@ def test_frames_of_different_sizes_are_an_error(frames_per_batch):
         ({"window": 0}, r"window \(INPUT.SAMPLING_FRAME_NUM\): found 0, expected at least 1"),
         ({"window": 5, "clip_stride": 0}, r"clip_stride \(MODEL.IFC.CLIP_STRIDE\): found 0, expected 1 to"),
         ({"window": 5, "clip_stride": 6}, r"clip_stride \(MODEL.IFC.CLIP_STRIDE\): found 6, expected 1 to"),
-        ({"window": 5, "frames_per_batch": 0}, "frames_per_batch: found 0, expected at least 1"),
+        ({"window": 5, "frames_per_batch": -1}, "MODEL.IFC.FRAMES_PER_BATCH: found -1, expected 0 or more"),
+        ({"window": 5, "windows_per_batch": -1}, "MODEL.IFC.WINDOWS_PER_BATCH: found -1, expected 0 or more"),
     ],
 )
 def test_bad_options_are_errors(options, message):

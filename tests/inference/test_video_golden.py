@@ -23,14 +23,27 @@ def decode(rle: dict | None, size: tuple[int, int]) -> np.ndarray:
     return np.zeros(size, dtype=bool) if rle is None else coco_mask.decode(rle).astype(bool)
 
 
+@pytest.mark.parametrize(
+    ("options", "most_pixels"),
+    [
+        # One pixel of video_stride3 has a logit of -3.4e-6 in float64: on which side it falls depends on the number of
+        # threads, and in a mask of 159 pixels it alone is more than a thousandth.
+        pytest.param([], 1, id="defaults"),
+        pytest.param(
+            ["MODEL.IFC.FOLD_BATCH_NORM", True, "MODEL.IFC.CHANNELS_LAST", True, "MODEL.IFC.WINDOWS_PER_BATCH", 3],
+            10,
+            id="fast",
+        ),
+    ],
+)
 @pytest.mark.parametrize("name", ["video_short", "video_singlecls", "video_stride1", "video_stride3"])
-def test_golden(name):
+def test_golden(name, options, most_pixels):
     golden = json.loads((GOLDEN / f"{name}.json").read_text())
     config, *opts = golden["opts"]
     cfg = get_cfg()
     add_ifc_config(cfg)
     cfg.merge_from_file(str(ROOT / "projects" / "IFC" / "configs" / config))
-    cfg.merge_from_list([*opts, "MODEL.DEVICE", "cpu"])
+    cfg.merge_from_list([*opts, *options, "MODEL.DEVICE", "cpu"])
     model = build_model(cfg).eval()
     fill_with_recipe(model, golden["no_object_bias"], golden["class_scale"])
 
@@ -46,6 +59,4 @@ def test_golden(name):
         found = np.stack([decode(rle, (height, width)) for rle in masks])
         expected = np.stack([decode(rle, (height, width)) for rle in expected_masks])
         assert (found & expected).sum() >= 0.999 * (found | expected).sum()
-        # One pixel of video_stride3 has a logit of -3.4e-6 in float64: on which side it falls depends on the number of
-        # threads, and in a mask of 159 pixels it alone is more than a thousandth.
-        assert (found != expected).sum((1, 2)).max() <= 1
+        assert (found != expected).sum((1, 2)).max() <= most_pixels

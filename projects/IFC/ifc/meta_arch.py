@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The registered meta-architecture: wires network, training and inference together."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,8 +10,8 @@ from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from .inference import VideoInference, infer_image
-from .modeling import ClipPrediction, IfcNetwork
+from .inference import InferenceNetwork, VideoInference, infer_image
+from .modeling import ClipPrediction, FrameNormalizer, IfcNetwork
 from .training import ClipCriterion, HungarianMatcher, prepare_targets
 
 
@@ -28,10 +27,9 @@ class Ifc(nn.Module):
         self,
         *,
         network: IfcNetwork,
+        normalize: FrameNormalizer,
         criterion: ClipCriterion,
         inference: VideoInference,
-        pixel_mean: Sequence[float],
-        pixel_std: Sequence[float],
         mask_stride: int,
         match_stride: int,
         deep_supervision: bool,
@@ -39,21 +37,20 @@ class Ifc(nn.Module):
         """
         Args:
             network: see `IfcNetwork`.
+            normalize: turns uint8 frames into the network's input.
             criterion: see `ClipCriterion`.
-            inference: finds the instances of a video with that network.
-            pixel_mean, pixel_std: one value a channel, in the channel order of the input.
+            inference: finds the instances of a video with that network and that normalisation.
             mask_stride, match_stride: strides of the target masks in the losses and in the matching.
             deep_supervision: whether the earlier decoder layers have losses too.
         """
         super().__init__()
         self.detr = network  # the checkpoints' name
+        self.normalize = normalize
         self.criterion = criterion
         self.inference = inference
         self.mask_stride = mask_stride
         self.match_stride = match_stride
         self.deep_supervision = deep_supervision
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -72,6 +69,7 @@ class Ifc(nn.Module):
             num_memory=ifc.NUM_MEMORY_BUS,
             channels_last=ifc.CHANNELS_LAST,
         )
+        normalize = FrameNormalizer(cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD)
         criterion = ClipCriterion(
             ifc.NUM_CLASSES,
             HungarianMatcher(dice_weight=ifc.DICE_WEIGHT),
@@ -81,17 +79,24 @@ class Ifc(nn.Module):
         )
         return {
             "network": network,
+            "normalize": normalize,
             "criterion": criterion,
             "inference": VideoInference(
-                network,
+                InferenceNetwork(
+                    network,
+                    normalize,
+                    precision=ifc.PRECISION,
+                    fold_batch_norm=ifc.FOLD_BATCH_NORM,
+                    compile_mode=ifc.COMPILE,
+                ),
                 window=cfg.INPUT.SAMPLING_FRAME_NUM,
                 clip_stride=ifc.CLIP_STRIDE,
                 merge_on_cpu=ifc.MERGE_ON_CPU,
                 multi_cls_on=ifc.MULTI_CLS_ON,
                 apply_cls_thres=ifc.APPLY_CLS_THRES,
+                frames_per_batch=ifc.FRAMES_PER_BATCH,
+                windows_per_batch=ifc.WINDOWS_PER_BATCH,
             ),
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
             "mask_stride": ifc.MASK_STRIDE,
             "match_stride": ifc.MATCH_STRIDE,
             "deep_supervision": ifc.DEEP_SUPERVISION,
@@ -99,7 +104,7 @@ class Ifc(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.pixel_mean.device
+        return self.normalize.mean.device
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Any] | list[dict[str, Instances]]:
         """Losses in training; in evaluation the result for one video, or for each of several images.
@@ -138,10 +143,6 @@ class Ifc(nn.Module):
         layers, _ = self._predict_layers(batched_inputs)
         return {"pred_logits": layers[-1].pred_logits, "pred_masks": layers[-1].pred_masks}
 
-    def normalize(self, frames: Tensor) -> Tensor:
-        """uint8 (…, 3, h, w) on any device → float32 on the model's device, less PIXEL_MEAN, over PIXEL_STD."""
-        return (frames.to(self.device, non_blocking=True) - self.pixel_mean) / self.pixel_std
-
     def _predict_layers(self, batched_inputs: list[dict[str, Any]]) -> tuple[list[ClipPrediction], ImageList]:
         num_frames = {len(clip["image"]) for clip in batched_inputs}
         if len(num_frames) > 1:
@@ -170,9 +171,8 @@ class Ifc(nn.Module):
 
     def _infer_video(self, video: dict[str, Any]) -> dict[str, Any]:
         frames = video["image"]
-        frame_size = frames[0].shape[-2:] if frames else (0, 0)  # the engine refuses a video without frames
-        output_size = (video.get("height", frame_size[0]), video.get("width", frame_size[1]))
-        result = self.inference((self.normalize(frame) for frame in frames), output_size)
+        output_size = (video["height"], video["width"]) if "height" in video else None
+        result = self.inference(frames, output_size)
         return {
             "image_size": result.image_size,
             "pred_scores": result.scores,

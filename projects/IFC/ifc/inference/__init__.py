@@ -2,14 +2,18 @@
 """Inference: a network's windows and images → tracks and instances."""
 
 from .image import infer_image
+from .network import COMPILE_MODES, PRECISIONS, InferenceNetwork
 from .results import FrameMasks, Rle, Track, VideoPrediction
 from .tracker import ClipInstances, ClipTracker
 from .video import VideoInference, VideoStream
 
 __all__ = [
+    "COMPILE_MODES",
+    "PRECISIONS",
     "ClipInstances",
     "ClipTracker",
     "FrameMasks",
+    "InferenceNetwork",
     "Rle",
     "Track",
     "VideoInference",

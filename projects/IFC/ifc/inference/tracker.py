@@ -274,6 +274,13 @@ class ClipTracker:
         ended = self._live.end_frame <= before
         return frames, self._finish_instances(ended) if ended.any() else None
 
+    def live_instances(self) -> FinishedInstances | None:
+        """The instances that a later window can still hold, with the mean over the windows so far; None if there are
+        none."""
+        if self._live is None or not len(self._live.ids):
+            return None
+        return FinishedInstances(self._live.ids, self._mean_probs(np.arange(len(self._live.ids))))
+
     def _finish_frames(self, count: int) -> list[FinishedFrame]:
         """Take out the first `count` live frames."""
         if not count:
@@ -299,12 +306,14 @@ class ClipTracker:
 
     def _finish_instances(self, ended: np.ndarray) -> FinishedInstances:
         """Take out the live instances that `ended`, (N,) bool."""
-        live = self._live
-        class_sum = live.class_sum[live.on_device(np.flatnonzero(ended))]
-        class_probs = class_sum / live.on_device(live.num_windows[ended])[:, None]
-        instances = FinishedInstances(live.ids[ended], class_probs)
-        live.keep(np.flatnonzero(~ended))
+        instances = FinishedInstances(self._live.ids[ended], self._mean_probs(np.flatnonzero(ended)))
+        self._live.keep(np.flatnonzero(~ended))
         return instances
+
+    def _mean_probs(self, rows: np.ndarray) -> Tensor:
+        """Class probabilities of live rows, (n, C + 1): the mean over the windows that hold the instance."""
+        live = self._live
+        return live.class_sum[live.on_device(rows)] / live.on_device(live.num_windows[rows])[:, None]
 
     def _overlaps(self, windows: Sequence[_Window]) -> list[list[tuple[_Window, np.ndarray]]]:
         """For each new window, each of the last T windows that shares a frame with it, and their soft IoU (N, I)."""

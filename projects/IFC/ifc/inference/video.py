@@ -5,17 +5,23 @@ The engine is a stream: a window runs when its last frame arrives, and a frame's
 no later window can hold it. Everything it keeps is bounded by the window, whatever the length of the video.
 """
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..modeling.network import FrameFeatures, IfcNetwork
+from ..modeling.network import ClipPrediction, FrameFeatures
+from .batch_size import num_frames_that_fit, num_windows_that_fit
+from .network import InferenceNetwork
 from .results import FrameMasks, VideoPrediction, build_prediction, encode_masks
 from .tracker import ClipInstances, ClipTracker, FinishedInstances
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,27 +41,30 @@ class VideoInference:
     """Finds the instances of whole videos.
 
     Args:
-        network: the network, in evaluation mode.
+        network: the network, as inference runs it.
         window: T, the number of frames of a window.
         clip_stride: frames between the starts of two windows.
         merge_on_cpu: keep the tracker's state on the CPU instead of the network's device.
         multi_cls_on, apply_cls_thres: which tracks an instance gives, see `results.build_prediction`.
-        frames_per_batch: frames that pass the backbone together.
+        frames_per_batch: frames that pass the backbone together; 0 for as many as the device has room for.
+        windows_per_batch: the most windows that pass the network together; 0 for as many as the device has room for.
+            Halved when the device runs out of memory.
 
     Raises:
-        ValueError: if `window`, `clip_stride` or `frames_per_batch` is below 1 or `clip_stride` above `window`.
+        ValueError: if `window` or `clip_stride` is below 1, `clip_stride` above `window`, or a number a batch negative.
     """
 
     def __init__(
         self,
-        network: IfcNetwork,
+        network: InferenceNetwork,
         *,
         window: int,
         clip_stride: int = 1,
         merge_on_cpu: bool = False,
         multi_cls_on: bool = True,
         apply_cls_thres: float = 0.01,
-        frames_per_batch: int = 8,
+        frames_per_batch: int = 0,
+        windows_per_batch: int = 0,
     ):
         if window < 1:
             raise ValueError(f"window (INPUT.SAMPLING_FRAME_NUM): found {window}, expected at least 1 frame")
@@ -64,8 +73,10 @@ class VideoInference:
                 f"clip_stride (MODEL.IFC.CLIP_STRIDE): found {clip_stride}, expected 1 to the window's {window} "
                 "frames (a longer stride leaves frames that no window sees)"
             )
-        if frames_per_batch < 1:
-            raise ValueError(f"frames_per_batch: found {frames_per_batch}, expected at least 1 frame")
+        if frames_per_batch < 0:
+            raise ValueError(f"MODEL.IFC.FRAMES_PER_BATCH: found {frames_per_batch}, expected 0 or more")
+        if windows_per_batch < 0:
+            raise ValueError(f"MODEL.IFC.WINDOWS_PER_BATCH: found {windows_per_batch}, expected 0 or more")
         self.network = network
         self.window = window
         self.clip_stride = clip_stride
@@ -73,69 +84,86 @@ class VideoInference:
         self.multi_cls_on = multi_cls_on
         self.apply_cls_thres = apply_cls_thres
         self.frames_per_batch = frames_per_batch
+        self.windows_per_batch = windows_per_batch
 
-    def __call__(self, frames: Iterable[Tensor], output_size: tuple[int, int]) -> VideoPrediction:
+    def __call__(self, frames: Iterable[Tensor], output_size: tuple[int, int] | None = None) -> VideoPrediction:
         """The tracks of one video.
 
         Args:
-            frames: the video's frames, each (3, H, W), all of one size, normalised, on the network's device. Any
-                iterable will do: a frame is asked for when it is needed.
-            output_size: (height, width) of the masks.
+            frames: the video's frames, each uint8 (3, H, W), all of one size. Any iterable will do: a frame is asked
+                for when
+                it is needed.
+            output_size: (height, width) of the masks; None for that of the frames.
 
         Raises:
             ValueError: if there is no frame, or frames differ in size.
         """
         stream = self.stream(output_size)
-        outputs = [stream.push(batch) for batch in _batches(frames, self.frames_per_batch)]
-        outputs.append(stream.finish())
+        return self.to_prediction(stream.run(frames), stream)
+
+    def stream(self, output_size: tuple[int, int] | None = None) -> "VideoStream":
+        """Start a video whose frames arrive one by one or in batches. `output_size`: see `__call__`."""
+        self.network.prepare()
+        return VideoStream(self, output_size)
+
+    def to_prediction(self, outputs: Iterable[StreamOutput], stream: "VideoStream") -> VideoPrediction:
+        """The tracks of a video, from all that its stream handed out."""
+        outputs = list(outputs)
         return build_prediction(
             (frame for output in outputs for frame in output.frames),
             (instances for output in outputs for instances in output.instances),
-            output_size,
+            stream.output_size,
             multi_cls_on=self.multi_cls_on,
             apply_cls_thres=self.apply_cls_thres,
         )
 
-    def stream(self, output_size: tuple[int, int]) -> "VideoStream":
-        """Start a video whose frames arrive one by one or in batches."""
-        return VideoStream(
-            self.network,
-            output_size,
-            window=self.window,
-            clip_stride=self.clip_stride,
-            merge_on_cpu=self.merge_on_cpu,
-        )
-
 
 class VideoStream:
-    """One video in progress: `push` its frames as they come, then `finish`. Arguments: see `VideoInference`."""
+    """One video in progress: `push` its frames as they come, then `finish`; or `run` does both.
 
-    def __init__(
-        self,
-        network: IfcNetwork,
-        output_size: tuple[int, int],
-        *,
-        window: int,
-        clip_stride: int,
-        merge_on_cpu: bool,
-    ):
-        self._network = network
+    Args:
+        engine: the network and the settings.
+        output_size: (height, width) of the masks; None for that of the frames.
+    """
+
+    def __init__(self, engine: VideoInference, output_size: tuple[int, int] | None = None):
+        self._engine = engine
         self._output_size = output_size
-        self._window = window
-        self._clip_stride = clip_stride
-        self._merge_on_cpu = merge_on_cpu
-        self._tracker = ClipTracker(window)
+        self._tracker = ClipTracker(engine.window)
         self._features = _FeatureBuffer()
         self._frame_shape: torch.Size | None = None
         self._num_frames = 0  # pushed so far
         self._last_start: int | None = None  # first frame of the last window that ran
+
+    @property
+    def num_frames(self) -> int:
+        """Frames pushed so far."""
+        return self._num_frames
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """(height, width) of the masks; known once a frame is, at the latest."""
+        return self._output_size or tuple(self._frame_shape[-2:])
+
+    def run(self, frames: Iterable[Tensor]) -> Iterator[StreamOutput]:
+        """Push all frames, in batches that the device has room for, and finish.
+
+        Raises:
+            ValueError: see `push` and `finish`.
+        """
+        iterator = iter(frames)
+        for first in islice(iterator, 1):
+            size = self._engine.frames_per_batch or num_frames_that_fit(self._engine.network.device, first.shape[-2:])
+            for batch in _batches(chain([first], iterator), size):
+                yield self.push(batch)
+        yield self.finish()
 
     @torch.no_grad()
     def push(self, frames: Sequence[Tensor]) -> StreamOutput:
         """Add the next frames and run the windows that they complete.
 
         Args:
-            frames: one or more frames, each (3, H, W) as in `VideoInference.__call__`. They pass the backbone together.
+            frames: one or more frames, each uint8 (3, H, W). They pass the backbone together.
 
         Returns:
             The frames and instances that became final.
@@ -149,15 +177,12 @@ class VideoStream:
                 raise ValueError(
                     f"frame {index}: found shape {tuple(frame.shape)}, expected {tuple(self._frame_shape)}"
                 )
-        self._features.append(self._network.encode_frames(torch.stack(tuple(frames))))
+        self._features.append(self._engine.network.encode_frames(torch.stack(tuple(frames))))
         self._num_frames += len(frames)
 
-        outputs = []
-        while (start := self._next_regular_start()) + self._window <= self._num_frames:
-            self._run_window(start, start + self._window)
-            outputs.append(self._release(self._earliest_next_start()))
-        outputs.append(self._release(self._earliest_next_start()))
-        return _join(outputs)
+        starts = range(self._next_regular_start(), self._num_frames - self._engine.window + 1, self._engine.clip_stride)
+        self._run_windows(starts, self._engine.window)
+        return self._release(self._earliest_next_start())
 
     @torch.no_grad()
     def finish(self) -> StreamOutput:
@@ -171,30 +196,75 @@ class VideoStream:
         """
         if not self._num_frames:
             raise ValueError("the video has no frames, expected at least 1")
-        if self._last_start is None or self._last_start + self._window < self._num_frames:
-            self._run_window(max(self._num_frames - self._window, 0), self._num_frames)
+        window = min(self._engine.window, self._num_frames)
+        if self._last_start is None or self._last_start + window < self._num_frames:
+            self._run_windows([self._num_frames - window], window)
         return self._release(None)
 
+    def running_instances(self) -> FinishedInstances | None:
+        """The instances that are not final, with the mean class probabilities so far; None if there are none."""
+        return self._tracker.live_instances()
+
     def _next_regular_start(self) -> int:
-        return 0 if self._last_start is None else self._last_start + self._clip_stride
+        return 0 if self._last_start is None else self._last_start + self._engine.clip_stride
 
     def _earliest_next_start(self) -> int:
         """The first frame that the next window can hold, wherever the video ends."""
         if self._last_start is None:
             return 0
-        moved_back = max(self._last_start + 1, self._num_frames - self._window)
+        moved_back = max(self._last_start + 1, self._num_frames - self._engine.window)
         return min(self._next_regular_start(), moved_back)
 
-    def _run_window(self, start: int, end: int) -> None:
-        """Give the instances of the frames start … end - 1 to the tracker."""
-        prediction = self._network.predict_clips(self._features.frames(start, end), end - start)
-        logits, mask_logits = prediction.pred_logits[0].float(), prediction.pred_masks[0]  # (Q, C + 1), (Q, T', h, w)
-        valid = torch.nonzero(logits.argmax(-1) != logits.shape[-1] - 1)[:, 0]
-        class_probs, mask_logits = logits[valid].softmax(-1), mask_logits[valid]
-        if self._merge_on_cpu:
+    def _run_windows(self, starts: Sequence[int], window: int) -> None:
+        """Give the instances of the windows of `window` frames that begin at `starts` to the tracker."""
+        starts = list(starts)
+        while starts:
+            features = self._features.frames(starts[0], starts[-1] + window)
+            limit = self._engine.windows_per_batch or num_windows_that_fit(features, window)
+            batch, starts = starts[:limit], starts[limit:]
+            try:
+                prediction = self._predict(features, [start - batch[0] for start in batch], window)
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+                # Not freed in here: the error's traceback holds on to what the windows took.
+                prediction = None
+            if prediction is None:
+                starts = batch + starts
+                self._halve_batch(len(batch))
+                continue
+            self._tracker.update(self._instances_of(prediction, batch))
+            self._last_start = batch[-1]
+
+    def _predict(self, features: FrameFeatures, starts: Sequence[int], window: int) -> ClipPrediction:
+        """The windows at `starts`, in frames of `features`."""
+        if len(starts) == 1:
+            return self._engine.network.predict_clips(features[starts[0] : starts[0] + window], window)
+        frames = torch.tensor(starts)[:, None] + torch.arange(window)
+        index = frames.flatten().to(features.tokens.device, non_blocking=True)
+        return self._engine.network.predict_clips(features[index], window)
+
+    def _halve_batch(self, size: int) -> None:
+        self._engine.windows_per_batch = size // 2
+        torch.cuda.empty_cache()
+        logger.warning(
+            f"The device ran out of memory with {size} windows at once. Going on with {size // 2}, which gives the "
+            "same result; set MODEL.IFC.WINDOWS_PER_BATCH to begin with that."
+        )
+
+    def _instances_of(self, prediction: ClipPrediction, starts: Sequence[int]) -> list[ClipInstances]:
+        """The queries of each window whose most probable class is not "no object"."""
+        logits = prediction.pred_logits.float()  # (B, Q, C + 1)
+        is_instance = (logits.argmax(-1) != logits.shape[-1] - 1).cpu().numpy()
+        index = tuple(torch.from_numpy(x).to(logits.device) for x in np.nonzero(is_instance))  # (I,) windows, queries
+        class_probs, mask_logits = logits[index].softmax(-1), prediction.pred_masks[index]  # (I, C + 1), (I, T', h, w)
+        if self._engine.merge_on_cpu:
             class_probs, mask_logits = class_probs.cpu(), mask_logits.cpu()
-        self._tracker.update(ClipInstances(start, class_probs, mask_logits))
-        self._last_start = start
+        counts = is_instance.sum(1).tolist()
+        return [
+            ClipInstances(start, probs, masks)
+            for start, probs, masks in zip(starts, class_probs.split(counts), mask_logits.split(counts), strict=True)
+        ]
 
     def _release(self, before: int | None) -> StreamOutput:
         """Take from the tracker what is final if no later window holds a frame before `before`; None: no later one."""
@@ -202,7 +272,7 @@ class VideoStream:
         frames, instances = self._tracker.release(before)
         masks = []
         for frame in frames:
-            rles = zip(frame.instance_ids.tolist(), encode_masks(frame.mask_logits, self._output_size), strict=True)
+            rles = zip(frame.instance_ids.tolist(), encode_masks(frame.mask_logits, self.output_size), strict=True)
             masks.append(FrameMasks(frame.index, {i: rle for i, rle in rles if rle is not None}))
         return StreamOutput(masks, [] if instances is None else [instances])
 
@@ -240,10 +310,3 @@ def _batches(frames: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
     iterator = iter(frames)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-def _join(outputs: Sequence[StreamOutput]) -> StreamOutput:
-    return StreamOutput(
-        [frame for output in outputs for frame in output.frames],
-        [instances for output in outputs for instances in output.instances],
-    )

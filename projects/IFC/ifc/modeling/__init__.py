@@ -4,6 +4,7 @@
 from .backbone import MaskedBackbone
 from .mask_head import MaskHead
 from .network import ClipPrediction, FrameFeatures, IfcNetwork
+from .normalization import FrameNormalizer
 from .transformer import ClipDecoder, ClipEncoder, Transformer
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "ClipEncoder",
     "ClipPrediction",
     "FrameFeatures",
+    "FrameNormalizer",
     "IfcNetwork",
     "MaskHead",
     "MaskedBackbone",

@@ -5,7 +5,7 @@ The computation is split where a video engine wants it split: `encode_frames` de
 once a frame; `predict_clips` depends on the clip and is done once a window.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -20,7 +20,8 @@ from .transformer import Transformer
 
 @dataclass(frozen=True)
 class FrameFeatures:
-    """What the network knows of N frames, each on its own. `features[a:b]` are those of some of the frames, as views.
+    """What the network knows of N frames, each on its own. `features[a:b]` are those of some of the frames, as views;
+    `features[index]`, with an int64 tensor of frames in any order, copies.
 
     Attributes:
         tokens: (N, h·w + M, D): res5 cells and memory tokens after the encoder's first frame layer.
@@ -41,8 +42,12 @@ class FrameFeatures:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def __getitem__(self, frames: slice) -> "FrameFeatures":
+    def __getitem__(self, frames: slice | Tensor) -> "FrameFeatures":
         return self._map(lambda x: x[frames])
+
+    def clone(self) -> "FrameFeatures":
+        """A copy in memory of its own."""
+        return self._map(Tensor.clone)
 
     @staticmethod
     def cat(parts: Sequence["FrameFeatures"]) -> "FrameFeatures":
@@ -58,7 +63,7 @@ class FrameFeatures:
         }
         return FrameFeatures(**joined, grid_size=parts[0].grid_size)
 
-    def _map(self, function) -> "FrameFeatures":
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "FrameFeatures":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return FrameFeatures(**{k: function(v) if isinstance(v, Tensor) else v for k, v in values.items()})
 

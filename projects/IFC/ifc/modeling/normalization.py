@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From pixels to the network's input."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class FrameNormalizer(nn.Module):
+    """Subtracts a mean and divides by a deviation, one a channel.
+
+    Args:
+        mean, std: one value a channel, in the channel order of the frames.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """uint8 (…, 3, h, w) on any device → float32 on the module's."""
+        return (frames.to(self.mean.device, non_blocking=True) - self.mean) / self.std
