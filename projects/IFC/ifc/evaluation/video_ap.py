@@ -91,7 +91,7 @@ class Matches:
     """What the D results of one video and category, best first, came to. A ranges, T IoU thresholds."""
 
     scores: np.ndarray  # (D,)
-    matched: np.ndarray  # (A, T, D) bool: has its own object
+    objects: np.ndarray  # (A, T, D) int: the object that it matches, -1 for none
     ignored: np.ndarray  # (A, T, D) bool: counts neither for nor against
     num_objects: np.ndarray  # (A,): objects to be found
 
@@ -201,7 +201,7 @@ def match(overlaps: Overlaps, ranges: Ranges) -> Matches:
     ignored_objects = crowd | ranges.are_outside(annotated)  # (A, G)
     shape = (len(ranges.bounds), len(IOU_THRESHOLDS))
     taken = np.zeros((*shape, len(annotated)), dtype=bool)
-    matched = np.zeros((*shape, len(results)), dtype=bool)
+    objects = np.full((*shape, len(results)), -1)
     matched_ignored = np.zeros((*shape, len(results)), dtype=bool)
     for d in np.flatnonzero((ious >= IOU_THRESHOLDS[0]).any(axis=1)):
         possible = (ious[d] >= IOU_THRESHOLDS[:, None]) & ~(taken & ~crowd)  # (A, T, G)
@@ -212,12 +212,12 @@ def match(overlaps: Overlaps, ranges: Ranges) -> Matches:
         found = possible.any(axis=-1)
         area, threshold = np.nonzero(found)
         taken[area, threshold, best[found]] = True
-        matched[..., d] = found
+        objects[..., d] = np.where(found, best, -1)
         matched_ignored[area, threshold, d] = ignored_objects[area, best[found]]
 
     outside = ranges.are_outside(results)[:, None]  # (A, 1, D)
     scores = np.array([track.score for track in results], dtype=np.float64)
-    return Matches(scores, matched, matched_ignored | (~matched & outside), (~ignored_objects).sum(axis=1))
+    return Matches(scores, objects, matched_ignored | ((objects < 0) & outside), (~ignored_objects).sum(axis=1))
 
 
 def _accumulate(videos: list[Matches]) -> tuple[np.ndarray, np.ndarray]:
@@ -228,7 +228,7 @@ def _accumulate(videos: list[Matches]) -> tuple[np.ndarray, np.ndarray]:
     recall = np.full((shape[0], *shape[2:]), -1.0)
     for m, limit in enumerate(MAX_RESULTS):
         order = np.argsort(-np.concatenate([video.scores[:limit] for video in videos]), kind="stable")
-        matched = np.concatenate([video.matched[..., :limit] for video in videos], axis=-1)[..., order]
+        matched = np.concatenate([video.objects[..., :limit] >= 0 for video in videos], axis=-1)[..., order]
         ignored = np.concatenate([video.ignored[..., :limit] for video in videos], axis=-1)[..., order]
         true_positives = np.cumsum(matched & ~ignored, axis=-1)  # (A, T, D)
         false_positives = np.cumsum(~matched & ~ignored, axis=-1)

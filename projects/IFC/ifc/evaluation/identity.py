@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tracks frame by frame: who overlaps whom, and where an object's result changes.
+
+An identity switch is CLEAR MOT's (Bernardin and Stiefelhagen, "Evaluating Multiple Object Tracking Performance", 2008):
+on each frame the objects of a category are matched one to one with its results, at a mask IoU of 0.5 or more, those
+matched on the frame before staying together if they can and the others with the highest total IoU; an object switches
+where its result is another one than that it last had.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pycocotools import mask as mask_utils
+from scipy.optimize import linear_sum_assignment
+
+from .tracks import Track
+
+SAME_OBJECT_IOU = 0.5
+
+
+@dataclass(frozen=True)
+class FrameOverlap:
+    """The objects and results that are seen on one frame, as indices (G',) and (D',), and their IoUs (G', D')."""
+
+    objects: np.ndarray
+    results: np.ndarray
+    ious: np.ndarray
+
+
+def frame_overlaps(objects: Sequence[Track], results: Sequence[Track]) -> list[FrameOverlap]:
+    """The overlap on each of the T frames of a video; an empty list for no tracks at all."""
+    tracks = [*objects, *results]
+    if not tracks:
+        return []
+    present = np.stack([track.mask_areas > 0 for track in tracks])  # (G + D, T)
+    overlaps = []
+    for frame in range(present.shape[1]):
+        shown = np.flatnonzero(present[: len(objects), frame])
+        found = np.flatnonzero(present[len(objects) :, frame])
+        ious = np.zeros((len(shown), len(found)))
+        if ious.size:
+            found_masks, shown_masks = (
+                [tracks[i].masks[frame] for i in side] for side in (found + len(objects), shown)
+            )
+            ious = mask_utils.iou(found_masks, shown_masks, np.zeros(len(shown), dtype=np.uint8)).T
+        overlaps.append(FrameOverlap(shown, found, ious))
+    return overlaps
+
+
+def count_switches(frames: Sequence[FrameOverlap], num_objects: int) -> np.ndarray:
+    """Identity switches of each of `num_objects` objects through the frames of a video: (num_objects,) int."""
+    switches = np.zeros(num_objects, dtype=np.int64)
+    last, previous = np.full(num_objects, -1), np.full(num_objects, -1)  # results of each object; -1 for none
+    for frame in frames:
+        if not frame.ious.size:
+            # As CLEAR MOT counts, a frame without objects or without results interrupts nothing.
+            continue
+        stays = frame.results[None] == previous[frame.objects][:, None]
+        value = np.where(frame.ious >= SAME_OBJECT_IOU, frame.ious + 1000 * stays, 0)
+        rows, columns = linear_sum_assignment(-value)
+        is_match = value[rows, columns] > 0
+        objects, results = frame.objects[rows[is_match]], frame.results[columns[is_match]]
+        switches[objects] += (last[objects] >= 0) & (last[objects] != results)
+        last[objects] = results
+        previous[:] = -1
+        previous[objects] = results
+    return switches
