@@ -1,32 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masks to RLE, and tracks from instances."""
+"""Tracks from masks and instances."""
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from pycocotools import mask as coco_mask
 
-from ifc.inference.results import FrameMasks, Rle, Track, build_prediction, encode_masks
+from ifc.inference.results import FrameMasks, Rle, Track, build_prediction
 from ifc.inference.tracker import FinishedInstances
-
-
-@pytest.mark.parametrize("count", [0, 1, 16, 40])
-def test_masks_equal_pycocotools_one_by_one(count):
-    logits = torch.randn(count, 5, 7, generator=torch.Generator().manual_seed(0))
-    rles = encode_masks(logits, (23, 31))
-    assert len(rles) == count
-    for rle, instance in zip(rles, logits, strict=True):
-        mask = F.interpolate(instance[None, None], size=(23, 31), mode="bilinear", align_corners=False)[0, 0] > 0
-        expected = coco_mask.encode(np.asfortranarray(mask.numpy().astype(np.uint8)))
-        assert rle == {"size": [23, 31], "counts": expected["counts"].decode("ascii")}
-
-
-def test_empty_masks_are_none():
-    logits = torch.stack([torch.ones(2, 3), torch.zeros(2, 3), -torch.ones(2, 3)])
-    full, zero, negative = encode_masks(logits, (4, 6))
-    assert coco_mask.area(full) == 24
-    assert zero is None and negative is None
 
 
 def _rle(counts: str) -> Rle:

@@ -1,27 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What inference on a video gives: masks as RLE, and tracks with a score and a label."""
+"""What inference on a video gives: frames of masks, and tracks with a score and a label."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypedDict
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from pycocotools import mask as coco_mask
-from torch import Tensor
 
+from .run_lengths import Rle
+from .run_lengths import encode_masks as encode_masks
 from .tracker import FinishedInstances
-
-# Instances of a frame that are resized together: bounds the memory that a frame with many of them takes.
-_INSTANCES_AT_ONCE = 16
-
-
-class Rle(TypedDict):
-    """A mask as pycocotools' compressed run-length encoding."""
-
-    size: list[int]  # [height, width]
-    counts: str
 
 
 @dataclass(frozen=True)
@@ -80,26 +67,6 @@ class VideoPrediction:
     def masks(self) -> list[list[Rle | None]]:
         """One list a track, with one entry a frame."""
         return [track.masks for track in self.tracks]
-
-
-def encode_masks(mask_logits: Tensor, output_size: tuple[int, int]) -> list[Rle | None]:
-    """Resize mask logits bilinearly, threshold them at 0 and encode them.
-
-    Args:
-        mask_logits: (n, h, w), float32.
-        output_size: (height, width) of the masks.
-
-    Returns:
-        n masks; None for an empty one.
-    """
-    rles: list[Rle | None] = []
-    for logits in mask_logits.split(_INSTANCES_AT_ONCE):
-        resized = F.interpolate(logits[:, None], size=output_size, mode="bilinear", align_corners=False)[:, 0]
-        # RLE runs down the columns: transposed here, numpy's view below is the Fortran order that pycocotools wants.
-        masks = (resized > 0).to(torch.uint8).transpose(1, 2).contiguous().cpu().numpy()  # (n, width, height)
-        for rle, is_empty in zip(coco_mask.encode(masks.transpose(2, 1, 0)), ~masks.any((1, 2)), strict=True):
-            rles.append(None if is_empty else Rle(size=list(output_size), counts=rle["counts"].decode("ascii")))
-    return rles
 
 
 def build_prediction(
