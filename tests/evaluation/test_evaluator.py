@@ -6,6 +6,7 @@ import logging
 import math
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -176,7 +177,7 @@ def test_a_video_that_comes_twice_counts_once_until_reset(data_set, tmp_path):
 
 
 @pytest.mark.parametrize("annotations", [{}, {"annotations": None}])
-def test_a_split_without_annotations_names_the_file_to_submit(data_set, tmp_path, caplog, annotations):
+def test_results_of_a_split_without_annotations_are_zipped_for_its_server(data_set, tmp_path, caplog, annotations):
     name, path = data_set
     ground_truth = json.loads(path.read_text())
     del ground_truth["annotations"]
@@ -186,8 +187,26 @@ def test_a_split_without_annotations_names_the_file_to_submit(data_set, tmp_path
     with caplog.at_level(logging.INFO, logger="ifc.evaluation.evaluator"):
         assert evaluator.evaluate() == {}
     assert "two_videos has no annotations" in caplog.text
-    assert str(tmp_path / "results.json") in caplog.text
-    assert len(json.loads((tmp_path / "results.json").read_text())) == 2
+    assert f"Its server takes {tmp_path / 'results.zip'}" in caplog.text
+    assert "1 of 2 videos have no result" in caplog.text
+    with zipfile.ZipFile(tmp_path / "results.zip") as archive:
+        assert archive.namelist() == ["results.json"]
+        written = archive.read("results.json")
+    assert written == (tmp_path / "results.json").read_bytes()
+    assert len(json.loads(written)) == 2
+
+
+def test_results_that_a_server_refuses_are_not_zipped(data_set, tmp_path):
+    name, path = data_set
+    ground_truth = json.loads(path.read_text())
+    path.write_text(json.dumps(ground_truth | {"annotations": None}))
+    evaluator = YTVISEvaluator(name, str(tmp_path))
+    wrong_size = {"size": [4, 5], "counts": _rle(2)["counts"]}
+    evaluator.process(_video(8), _outputs(masks=[wrong_size, None]))
+    with pytest.raises(ValueError, match=r"results\[1\].segmentations\[0\].size: found \[4, 5\]") as caught:
+        evaluator.evaluate()
+    assert "results[0].segmentations[0].size" in str(caught.value)
+    assert not (tmp_path / "results.zip").exists()
 
 
 @pytest.mark.parametrize(

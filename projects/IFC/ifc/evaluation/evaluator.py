@@ -15,10 +15,11 @@ from detectron2.utils.logger import create_small_table
 from tabulate import tabulate
 
 from ..files import whole_file
+from .submission import RESULTS_FILE, write_submission
 from .tracks import GroundTruth, read_ground_truth
 from .video_ap import STAT_NAMES, VideoAPResult, evaluate_tracks
 
-RESULTS_FILE = "results.json"
+ZIP_FILE = "results.zip"  # for the server of a split without annotations
 TASK = "segm"  # detectron2's name for numbers of instance masks
 CATEGORY_PAIRS_A_ROW = 3  # (category, AP) pairs in a row of the logged table
 
@@ -100,11 +101,14 @@ class YTVISEvaluator(DatasetEvaluator):
         self._results[video_id] = results
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]]:
-        """Write results.json and, where the split has annotations, measure.
+        """Write results.json and, where the split has annotations, measure; where it has none, zip it for its server.
 
         Returns:
             {"segm": {metric: percent}} with the twelve numbers and "AP-<category>", nan where there is nothing to
             measure; empty in all but the main process and for a split without annotations.
+
+        Raises:
+            ValueError: the results are not such as a server or the metric takes, in all detail.
         """
         if self._distributed:
             comm.synchronize()
@@ -121,9 +125,12 @@ class YTVISEvaluator(DatasetEvaluator):
         _write_results(by_video, path)
         self._logger.info(f"Wrote the results of {len(by_video)} videos to {path}")
         if self._ground_truth.tracks is None:
+            zip_path = os.path.join(self._output_dir, ZIP_FILE)
+            for remark in write_submission(path, self._ground_truth, zip_path):
+                self._logger.warning(f"Results of {self._dataset_name}: {remark}")
             self._logger.info(
                 f"Data set {self._dataset_name} has no annotations, so there is nothing to measure here. "
-                f"Its server takes {path}, as {RESULTS_FILE} in a zip."
+                f"Its server takes {zip_path}."
             )
             return OrderedDict()
         result = evaluate_tracks(self._ground_truth, [track for tracks in by_video.values() for track in tracks])

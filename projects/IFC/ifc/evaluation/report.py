@@ -187,16 +187,21 @@ def _add_distributions(page: HtmlPage, evaluation: Evaluation) -> None:
     figure = Figure(figsize=(5.5, 3.5))
     axes = figure.subplots()
     by_verdict = [[t.score for t, v in judged if (v == CORRECT) == is_correct] for is_correct in (True, False)]
-    axes.hist(by_verdict, bins=40, stacked=True, color=["tab:green", "tab:red"], label=["match an object", "wrong"])
+    bins = np.histogram_bin_edges([t.score for t, _ in judged] or [0, 1], bins=30)
+    for scores, colour, label in zip(by_verdict, ("tab:green", "tab:red"), ("match an object", "wrong"), strict=True):
+        axes.hist(scores, bins=bins, color=colour, alpha=0.5, label=label)
     axes.set(xlabel="score", ylabel="results", yscale="log")
     if np.isfinite(evaluation.score):
-        axes.axvline(evaluation.score, color="black", linestyle=":", label="best F1")
+        axes.axvline(evaluation.score, color="black", linestyle=":")
     axes.legend(fontsize=8)
-    page.figure(figure, f"Scores of the results; at {evaluation.score:.3f} F1 at IoU 0.5 is best")
+    page.figure(
+        figure,
+        f"Scores of the results; from {evaluation.score:.3f} on (dotted) they count as found, where that matters",
+    )
 
     lengths = {
         "objects": [track_length(track) for video in videos for track in video.objects],
-        "results from the score of best F1": [track_length(t) for t, _ in judged if t.score >= evaluation.score],
+        "results that count as found": [track_length(t) for t, _ in judged if t.score >= evaluation.score],
     }
     figure = Figure(figsize=(5.5, 3.5))
     axes = figure.subplots()

@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Check results against a split and zip them as the challenges' servers take them.
+
+Example:
+    python tools/submit.py output/inference/results.json --for datasets/ytvis_2019/valid.json
+
+All faults are listed, each with its place; then nothing is written and the exit code is 1. The zip has the file as it
+is, as results.json at its root. Needs no torch: NumPy and pycocotools are enough.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import bare_ifc  # noqa: F401 - before anything of ifc, which otherwise loads torch
+
+from ifc.evaluation.submission import SubmissionError, write_submission
+from ifc.evaluation.tracks import read_ground_truth
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Check results against a split and zip them for a server.")
+    parser.add_argument("results", type=Path, help="results.json")
+    parser.add_argument("--for", dest="split", required=True, metavar="FILE", help="the split's json, as valid.json")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="zip to write (default: results.zip beside it)")
+    args = parser.parse_args(arguments)
+    output = args.output or args.results.with_suffix(".zip")
+    try:
+        split = read_ground_truth(args.split, with_tracks=False)
+        remarks = write_submission(args.results, split, output)
+    except SubmissionError as error:
+        print(*error.faults, sep="\n", file=sys.stderr)
+        sys.exit(f"error: {len(error.faults)} faults, {output} not written")
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    for remark in remarks:
+        print(f"note: {remark}")
+    print(f"{output}: {output.stat().st_size / 2**20:.2f} MiB, {len(split.videos)} videos in the split, no faults")
+
+
+if __name__ == "__main__":
+    main()
