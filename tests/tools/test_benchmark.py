@@ -16,7 +16,7 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
 from ifc.engine import setup_config
-from ifc.inference import ClipTracker, results
+from ifc.inference import ClipTracker, run_lengths
 from ifc.inference import video as video_engine
 from ifc.visualization import VideoReader
 
@@ -286,7 +286,7 @@ def test_each_stage_has_the_time_of_its_part(tool, make_model, make_task, monkey
         "projections": (type(model.detr.transformer), "encode_frames"),
         "clip network": (type(model.detr.mask_head), "pixel_features"),
         "tracker": (ClipTracker, "update"),
-        "masks to RLE": (results.coco_mask, "encode"),
+        "masks to RLE": (run_lengths.coco_mask, "frPyObjects"),
         "other": (video_engine, "build_prediction"),
         "replacing": (tool, "class_logits"),
     }
