@@ -9,12 +9,13 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.engine import AMPTrainer, DefaultTrainer, SimpleTrainer, TrainerBase, create_ddp_model
-from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
+from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from torch import nn
 
 from ..data import build_test_loader, build_train_loader
 from ..evaluation.evaluator import YTVISEvaluator
+from ..evaluation.images import ImageEvaluator
 from .checkpoint import IfcCheckpointer
 from .optimizer import build_optimizer
 from .setup import check_test_datasets
@@ -107,7 +108,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        """YTVISEvaluator for a video data set, detectron2's COCOEvaluator for images.
+        """YTVISEvaluator for a video data set, detectron2's COCOEvaluator, as ImageEvaluator, for images.
 
         Results go to OUTPUT_DIR/inference, or to a folder there for each data set if there are several.
         """
@@ -116,8 +117,7 @@ class Trainer(DefaultTrainer):
             output_dir = os.path.join(output_dir, dataset_name)
         if MetadataCatalog.get(dataset_name).get("evaluator_type") == "ytvis":
             return YTVISEvaluator(dataset_name, output_dir)
-        # The fast implementation needs detectron2's compiled ops.
-        return COCOEvaluator(dataset_name, tasks=("bbox", "segm"), output_dir=output_dir, use_fast_impl=False)
+        return ImageEvaluator(dataset_name, output_dir)
 
 
 def distribute(model: nn.Module) -> nn.Module:
