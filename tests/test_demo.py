@@ -12,46 +12,14 @@ import av
 import cv2
 import numpy as np
 import pytest
-import torch
-from detectron2.modeling import build_model
 from pycocotools import mask as mask_api
+from tiny_model import HEIGHT, LENGTH, WIDTH, write_tiny_model
 
 from ifc.data.shapes import CATEGORIES, render_video
-from ifc.engine import setup_config
+from ifc.engine import VideoSegmenter
 from ifc.visualization import VideoReader, VideoWriter
 
 PROJECT = Path(__file__).parents[1] / "projects" / "IFC"
-HEIGHT, WIDTH, LENGTH = 64, 96, 5
-
-CONFIG = """
-VERSION: 2
-MODEL:
-  META_ARCHITECTURE: "Ifc"
-  DEVICE: "cpu"
-  MASK_ON: True
-  RESNETS:
-    STEM_OUT_CHANNELS: 8
-    RES2_OUT_CHANNELS: 16
-    WIDTH_PER_GROUP: 8
-    OUT_FEATURES: ["res2", "res3", "res4", "res5"]
-  BACKBONE:
-    NAME: "build_resnet_backbone"
-  IFC:
-    NUM_CLASSES: 6
-    HIDDEN_DIM: 32
-    NHEADS: 4
-    DIM_FEEDFORWARD: 64
-    ENC_LAYERS: 1
-    DEC_LAYERS: 1
-    NUM_OBJECT_QUERIES: 6
-DATASETS:
-  TEST: ("{dataset}",)
-INPUT:
-  FORMAT: "{channels}"
-  SAMPLING_FRAME_NUM: {window}
-  MIN_SIZE_TEST: 32
-  MAX_SIZE_TEST: 128
-"""
 
 
 @pytest.fixture(scope="session")
@@ -67,16 +35,7 @@ def demo():
 def files(tmp_path_factory):
     """Configs, a checkpoint of each and inputs that the tests read."""
     root = tmp_path_factory.mktemp("demo")
-    config = CONFIG.format(dataset="shapes_val", channels="RGB", window=3)
-    (root / "video.yaml").write_text(config)
-    (root / "coco.yaml").write_text(CONFIG.format(dataset="shapes_coco_val", channels="BGR", window=1))
-    torch.manual_seed(0)
-    model = build_model(setup_config(str(root / "video.yaml"), []))
-    with torch.no_grad():  # spread, confident predictions with masks that differ
-        for parameter in model.detr.class_embed.parameters():
-            parameter.mul_(6)
-        model.detr.query_embed.weight.mul_(5)
-    torch.save({"model": model.state_dict()}, root / "model.pth")
+    write_tiny_model(root)
     frames = render_video(11, HEIGHT, WIDTH, LENGTH).frames
     with VideoWriter(root / "clip.mp4", Fraction(30000, 1001)) as writer:
         for frame in frames:
@@ -168,29 +127,14 @@ def test_video_file(run, files):
         assert np.median(difference[covered]) > 15
 
 
-def test_what_the_model_sees(demo, files):
-    """Frames reach the network as the test mapper gives them: uint8, resized, in the config's channel order."""
-    config = str(files / "coco.yaml")
-    cfg = setup_config(config, ["MODEL.WEIGHTS", str(files / "model.pth")])
-    predictor = demo.Predictor(cfg)
-    frame = np.full((HEIGHT, WIDTH, 3), (10, 20, 30), np.uint8)
-    image = predictor.to_input(frame)
-    assert image.dtype == torch.uint8 and image.shape == (3, 32, 48)
-    assert image[:, 5, 5].tolist() == [30, 20, 10]
-    assert not predictor.model.training
-
-
-def test_results_are_those_of_the_model(demo, run, files):
+def test_results_are_those_of_the_segmenter(run, files):
     _, _, output = run(files / "clip.mp4")
-    cfg = setup_config(str(files / "video.yaml"), ["MODEL.WEIGHTS", str(files / "model.pth")])
-    predictor = demo.Predictor(cfg)
-    frames = [predictor.to_input(frame) for frame in VideoReader(files / "clip.mp4")]
-    expected = predictor(frames, (HEIGHT, WIDTH))
+    prediction = VideoSegmenter.from_config(files / "video.yaml", files / "model.pth")(files / "clip.mp4")
     results = read_json(output / "results.json")
-    assert [track["score"] for track in results] == pytest.approx(expected["pred_scores"], abs=1e-6)
+    assert [track["score"] for track in results] == pytest.approx(prediction.scores, abs=1e-6)
     ids = list(CATEGORIES)
-    assert [track["category_id"] for track in results] == [ids[label] for label in expected["pred_labels"]]
-    assert [track["segmentations"] for track in results] == expected["pred_masks"]
+    assert [track["category_id"] for track in results] == [ids[label] for label in prediction.labels]
+    assert [track["segmentations"] for track in results] == prediction.masks
 
 
 def test_several_inputs(run, files, tmp_path):
@@ -247,14 +191,15 @@ def test_video_that_breaks_keeps_what_is_computed(run, files, tmp_path):
 
 
 def test_results_survive_a_crash(demo, files, run, tmp_path, monkeypatch):
-    model_call = demo.Predictor.__call__
+    segment, calls = VideoSegmenter.__call__, []
 
-    def crash_on_second(self, *args, video_id, **fields):
-        if video_id == 2:
+    def crash_on_second(self, video):
+        calls.append(video)
+        if len(calls) == 2:
             raise KeyboardInterrupt
-        return model_call(self, *args, video_id=video_id, **fields)
+        return segment(self, video)
 
-    monkeypatch.setattr(demo.Predictor, "__call__", crash_on_second)
+    monkeypatch.setattr(VideoSegmenter, "__call__", crash_on_second)
     with pytest.raises(KeyboardInterrupt):
         run(files / "clip.mp4", files / "frames")
     output = tmp_path / "output"

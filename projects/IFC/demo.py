@@ -27,24 +27,18 @@ import itertools
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
-from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data import transforms as T
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
-from detectron2.modeling import build_model
 from detectron2.utils.logger import setup_logger
-from torch import Tensor
 from tqdm import tqdm
 
-from ifc.engine import IfcCheckpointer, setup_config
+from ifc.engine import Classes, IncompleteVideoError, VideoSegmenter, setup_config
 from ifc.files import whole_file, write_json
 from ifc.visualization import (
     FrameSource,
@@ -86,119 +80,6 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config options, put last")
     return parser
-
-
-@dataclass(frozen=True)
-class Classes:
-    """The classes of the data set that a model was trained for.
-
-    Attributes:
-        names: name of each contiguous class.
-        ids: the data set's own category id of each.
-    """
-
-    names: list[str]
-    ids: list[int]
-
-    def as_json(self) -> list[dict[str, Any]]:
-        return [{"id": id_, "name": name} for id_, name in zip(self.ids, self.names, strict=True)]
-
-
-def find_classes(cfg: CfgNode) -> Classes:
-    """The classes of ``DATASETS.TEST[0]``.
-
-    Raises:
-        ValueError: if that data set is not known or has another number of classes than the model.
-    """
-    if not cfg.DATASETS.TEST:
-        raise ValueError("DATASETS.TEST: found no data set, expected the one whose class names are the labels")
-    name = cfg.DATASETS.TEST[0]
-    names = MetadataCatalog.get(name).get("thing_classes") if name in DatasetCatalog else None
-    if names is None:
-        raise ValueError(
-            f"DATASETS.TEST: found {name!r}, expected a registered data set with class names (thing_classes)"
-        )
-    if len(names) != cfg.MODEL.IFC.NUM_CLASSES:
-        raise ValueError(
-            f"MODEL.IFC.NUM_CLASSES: found {cfg.MODEL.IFC.NUM_CLASSES}, expected the {len(names)} classes of {name}"
-        )
-    to_contiguous = MetadataCatalog.get(name).get("thing_dataset_id_to_contiguous_id")
-    # A COCO data set of one's own gets this table when its json is read, which the demo has no need of.
-    ids = sorted(to_contiguous, key=to_contiguous.get) if to_contiguous else list(range(len(names)))
-    return Classes(list(names), ids)
-
-
-class _WholeCheckpointer(IfcCheckpointer):
-    """Training may start from a part of a checkpoint; what it does not find would make a demo's results random."""
-
-    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
-        incompatible = super()._load_model(checkpoint)
-        missing = [name for name in incompatible.missing_keys if name.startswith("detr.")]
-        if missing:
-            raise ValueError(
-                "MODEL.WEIGHTS: expected a checkpoint of this config's model, found one without fitting values for "
-                f"{len(missing)} of its parameters, {missing[0]} the first"
-            )
-        return incompatible
-
-
-class Predictor:
-    """
-    The model of a config, with its weights, and what its input must look like.
-
-    Raises:
-        ValueError: if the weights cannot be read or are not those of such a model.
-    """
-
-    def __init__(self, cfg: CfgNode):
-        if not cfg.MODEL.WEIGHTS:
-            raise ValueError("MODEL.WEIGHTS: found nothing, expected a checkpoint; add MODEL.WEIGHTS model.pth")
-        self.model = build_model(cfg).eval()
-        _WholeCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
-        self._resize = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
-        self._is_bgr = cfg.INPUT.FORMAT == "BGR"
-
-    def to_input(self, frame: np.ndarray) -> Tensor:
-        """(H, W, 3) uint8 RGB -> uint8 (3, h, w), resized and with the channels in the order of INPUT.FORMAT."""
-        resized = self._resize.get_transform(frame).apply_image(frame)
-        if self._is_bgr:
-            resized = resized[:, :, ::-1]
-        return torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
-
-    @torch.no_grad()
-    def __call__(self, image: Tensor | StreamedFrames, size: tuple[int, int], **fields: Any) -> Any:
-        """What ``Ifc.forward`` gives for an image (a tensor) or a video, with masks of ``size`` (height, width)."""
-        return self.model([{"image": image, "height": size[0], "width": size[1], **fields}])
-
-
-class StreamedFrames:
-    """
-    The frames of a source as the network takes them, decoded while it goes through them. Stands in for the list of
-    frames of a loader's sample.
-
-    Reading ends at the first damaged frame: ``error`` then says what was wrong. After an iteration, ``num_read`` is the
-    number of frames it gave.
-    """
-
-    def __init__(self, source: FrameSource, predictor: Predictor):
-        self._source = source
-        self._predictor = predictor
-        self.num_read = 0
-        self.error: VideoReadError | None = None
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self._predictor.to_input(next(itertools.islice(self._source, index, None)))
-
-    def __iter__(self) -> Iterator[Tensor]:
-        self.num_read, self.error = 0, None
-        try:
-            for frame in _progress(self._source, self._source, "tracking"):
-                self.num_read += 1
-                yield self._predictor.to_input(frame)
-        except VideoReadError as error:
-            if self.num_read == 0:
-                raise
-            self.error = error
 
 
 @dataclass(frozen=True)
@@ -272,8 +153,7 @@ def make_output_folder(output: Path) -> None:
 class Demo:
     """Runs the jobs and gathers their results."""
 
-    predictor: Predictor
-    classes: Classes
+    segmenter: VideoSegmenter
     confidence_threshold: float
     scale: int | None
     frame_rate: float
@@ -284,30 +164,36 @@ class Demo:
 
     def run_video(self, job: Job) -> VideoReadError | None:
         """Track and draw a video. Returns what was wrong with it if it broke on the way."""
-        frames = StreamedFrames(job.source, self.predictor)
-        output = self.predictor(frames, job.source.size, video_id=job.id)
-        self.videos.append({**job.as_json(), "length": frames.num_read})
+        error = None
+        try:
+            prediction = self.segmenter(_progress(job.source, job.source, "tracking"))
+        except IncompleteVideoError as incomplete:
+            prediction, error = incomplete.prediction, incomplete.__cause__
+        num_frames = prediction.num_frames
+        self.videos.append({**job.as_json(), "length": num_frames})
         self.video_results += [
-            {"video_id": job.id, "category_id": self.classes.ids[label], "score": score, "segmentations": masks}
-            for score, label, masks in zip(
-                output["pred_scores"], output["pred_labels"], output["pred_masks"], strict=True
-            )
+            {
+                "video_id": job.id,
+                "category_id": self.segmenter.classes.ids[track.label],
+                "score": track.score,
+                "segmentations": track.masks,
+            }
+            for track in prediction.tracks
         ]
-        drawer = self._drawer(job, output["pred_scores"], output["pred_labels"], output["pred_masks"])
+        drawer = self._drawer(job, prediction.scores, prediction.labels, prediction.masks)
         with VideoWriter(job.overlay, job.source.frame_rate or self.frame_rate) as writer:
-            readable = itertools.islice(job.source, frames.num_read)
-            for index, frame in enumerate(_progress(readable, job.source, "drawing", frames.num_read)):
+            readable = itertools.islice(job.source, num_frames)
+            for index, frame in enumerate(_progress(readable, job.source, "drawing", num_frames)):
                 writer.write(drawer.draw(frame, index))
-        if frames.error is None and frames.num_read < 0.9 * (job.source.num_frames or 0):
+        if error is None and num_frames < 0.9 * (job.source.num_frames or 0):
             logger.warning(f"{job.source.path} ends early: its header promises about {job.source.num_frames} frames")
-        _report(job, f"{frames.num_read} frames", drawer)
-        return frames.error
+        _report(job, f"{num_frames} frames", drawer)
+        return error
 
     def run_image(self, job: Job) -> None:
         """Segment and draw an image."""
         (frame,) = job.source
-        output = self.predictor(self.predictor.to_input(frame), job.source.size, image_id=job.id)
-        found = instances_to_coco_json(output[0]["instances"].to("cpu"), job.id)
+        found = instances_to_coco_json(self.segmenter.segment_image(frame).to("cpu"), job.id)
         drawer = self._drawer(
             job,
             [instance["score"] for instance in found],
@@ -316,7 +202,7 @@ class Demo:
         )
         self.images.append(job.as_json())
         self.image_results += [
-            {**instance, "category_id": self.classes.ids[instance["category_id"]]} for instance in found
+            {**instance, "category_id": self.segmenter.classes.ids[instance["category_id"]]} for instance in found
         ]
         _, png = cv2.imencode(".png", drawer.draw(frame, 0)[:, :, ::-1])
         with whole_file(job.overlay) as partial:
@@ -326,17 +212,19 @@ class Demo:
     def _drawer(
         self, job: Job, scores: Sequence[float], labels: Sequence[int], masks: Sequence[Sequence[Any]]
     ) -> OverlayDrawer:
-        tracks = select_tracks(scores, labels, masks, self.classes.names, self.confidence_threshold)
+        tracks = select_tracks(scores, labels, masks, self.segmenter.classes.names, self.confidence_threshold)
         return OverlayDrawer(tracks, *job.source.size, scale=self.scale)
 
     def write_results(self, output: Path) -> None:
         """Write what there is, videos and images apart."""
+        classes = self.segmenter.classes
+        categories = [{"id": id_, "name": name} for id_, name in zip(classes.ids, classes.names, strict=True)]
         if self.videos:
             write_json(output / "results.json", self.video_results)
-            write_json(output / "videos.json", {"videos": self.videos, "categories": self.classes.as_json()})
+            write_json(output / "videos.json", {"videos": self.videos, "categories": categories})
         if self.images:
             write_json(output / "image_results.json", self.image_results)
-            write_json(output / "images.json", {"images": self.images, "categories": self.classes.as_json()})
+            write_json(output / "images.json", {"images": self.images, "categories": categories})
 
 
 def prepare(args: argparse.Namespace) -> tuple[Demo, list[Job]]:
@@ -353,7 +241,7 @@ def prepare(args: argparse.Namespace) -> tuple[Demo, list[Job]]:
     if args.scale is not None and args.scale < 1:
         raise ValueError(f"--scale: found {args.scale}, expected at least 1")
     cfg = setup_config(args.config_file, args.opts)
-    classes = find_classes(cfg)
+    Classes.of_config(cfg)  # before the time that the weights take
     jobs = plan_jobs(args.input, args.output)
     make_output_folder(args.output)
     if cfg.INPUT.SAMPLING_FRAME_NUM <= cfg.MODEL.IFC.CLIP_STRIDE and not all(job.is_image for job in jobs):
@@ -361,7 +249,7 @@ def prepare(args: argparse.Namespace) -> tuple[Demo, list[Job]]:
             "Windows do not overlap, so that no object is followed from one to the next: INPUT.SAMPLING_FRAME_NUM is "
             f"{cfg.INPUT.SAMPLING_FRAME_NUM}, MODEL.IFC.CLIP_STRIDE {cfg.MODEL.IFC.CLIP_STRIDE}."
         )
-    return Demo(Predictor(cfg), classes, args.confidence_threshold, args.scale, args.frame_rate), jobs
+    return Demo(VideoSegmenter(cfg), args.confidence_threshold, args.scale, args.frame_rate), jobs
 
 
 def run(demo: Demo, jobs: Sequence[Job], output: Path) -> list[VideoReadError]:

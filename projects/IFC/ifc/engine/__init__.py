@@ -4,12 +4,17 @@
 from .checkpoint import IfcCheckpointer
 from .launch import check_processes, launch
 from .optimizer import build_optimizer
+from .segmenter import Classes, IncompleteVideoError, SegmentedFrame, VideoSegmenter
 from .setup import check_config, check_test_datasets, setup_config
 from .trainer import Trainer
 
 __all__ = [
+    "Classes",
     "IfcCheckpointer",
+    "IncompleteVideoError",
+    "SegmentedFrame",
     "Trainer",
+    "VideoSegmenter",
     "build_optimizer",
     "check_config",
     "check_processes",

@@ -4,17 +4,19 @@
 from .image import infer_image
 from .network import COMPILE_MODES, PRECISIONS, InferenceNetwork
 from .results import FrameMasks, Rle, Track, VideoPrediction
-from .tracker import ClipInstances, ClipTracker
-from .video import VideoInference, VideoStream
+from .tracker import ClipInstances, ClipTracker, FinishedInstances
+from .video import StreamOutput, VideoInference, VideoStream
 
 __all__ = [
     "COMPILE_MODES",
     "PRECISIONS",
     "ClipInstances",
     "ClipTracker",
+    "FinishedInstances",
     "FrameMasks",
     "InferenceNetwork",
     "Rle",
+    "StreamOutput",
     "Track",
     "VideoInference",
     "VideoPrediction",

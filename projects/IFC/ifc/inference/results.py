@@ -47,10 +47,12 @@ class VideoPrediction:
 
     Attributes:
         image_size: (height, width) of the masks.
+        num_frames: frames of the video.
         tracks: ordered by instance id, then by label.
     """
 
     image_size: tuple[int, int]
+    num_frames: int
     tracks: list[Track]
 
     @property
@@ -101,4 +103,4 @@ def build_prediction(
         ):
             tracks.append(Track(i, label, score, instance_masks[i]))
     tracks.sort(key=lambda track: (track.instance_id, track.label))
-    return VideoPrediction(output_size, tracks)
+    return VideoPrediction(output_size, len(frames), tracks)
