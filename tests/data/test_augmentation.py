@@ -6,8 +6,11 @@ import pytest
 from detectron2.data import transforms as T
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from pycocotools import mask as mask_util
 
-from ifc.data.augmentation import ClipAugmentation, build_augmentation, transform_masks
+from ifc.data.augmentation import ClipAugmentation, FastResizeTransform, build_augmentation, transform_masks
+from ifc.data.masks import read_masks
 
 FRAME = np.random.default_rng(0).integers(0, 256, size=(60, 80, 3), dtype=np.uint8)
 
@@ -48,26 +51,49 @@ def transform_lists(draw):
     return height, width, transforms
 
 
-@settings(max_examples=200, deadline=None)
-@given(case=transform_lists(), num_masks=st.integers(0, 4), seed=st.integers(0, 99), by_columns=st.booleans())
-def test_a_stack_of_masks_equals_each_mask_alone(case, num_masks, seed, by_columns):
+def read(masks):
+    """(N, H, W) as `transform_masks` takes them."""
+    return read_masks([mask_util.encode(np.asfortranarray(mask)) for mask in masks], masks.shape[1:], "here")
+
+
+@settings(max_examples=200)
+@given(case=transform_lists(), num_masks=st.integers(0, 4), seed=st.integers(0, 99))
+def test_a_stack_of_masks_equals_each_mask_alone(case, num_masks, seed):
     height, width, transforms = case
     masks = np.random.default_rng(seed).integers(0, 2, size=(num_masks, height, width), dtype=np.uint8)
-    before = masks.copy()
-    stack = np.asfortranarray(masks.transpose(1, 2, 0)).transpose(2, 0, 1) if by_columns else masks
-    transformed = transform_masks(T.TransformList(transforms), stack)
+    transformed = transform_masks(T.TransformList(transforms), read(masks))
     for mask, expected in zip(transformed, masks, strict=True):
         for transform in transforms:
             expected = transform.apply_segmentation(np.array(expected))
         np.testing.assert_array_equal(mask, expected)
-    np.testing.assert_array_equal(masks, before)
 
 
 def test_nested_transforms_and_no_masks():
     nested = T.TransformList([T.TransformList([T.CropTransform(2, 1, 6, 5)]), T.ResizeTransform(5, 6, 10, 12)])
-    assert transform_masks(nested, np.zeros((0, 9, 9), dtype=np.uint8)).shape == (0, 10, 12)
+    assert transform_masks(nested, read(np.zeros((0, 9, 9), dtype=np.uint8))).shape == (0, 10, 12)
     mask = np.random.default_rng(0).integers(0, 2, size=(9, 9), dtype=np.uint8)
-    np.testing.assert_array_equal(transform_masks(nested, mask[None])[0], nested.apply_segmentation(mask))
+    np.testing.assert_array_equal(transform_masks(nested, read(mask[None]))[0], nested.apply_segmentation(mask))
+
+
+@settings(max_examples=60)
+@given(
+    size=st.tuples(*[st.integers(1, 90)] * 2),
+    new_size=st.tuples(*[st.integers(1, 90)] * 2),
+    flipped=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_fast_resize_is_pillows_to_rounding(size, new_size, flipped, seed):
+    image = np.random.default_rng(seed).integers(0, 256, size=(*size, 3), dtype=np.uint8)
+    image = image[:, ::-1] if flipped else image
+    expected = T.ResizeTransform(*size, *new_size, Image.BILINEAR).apply_image(image)
+    resize = FastResizeTransform(*size, *new_size, Image.BILINEAR)
+    resized = resize.apply_image(image)
+    assert resized.shape == expected.shape and resized.dtype == np.uint8
+    assert np.abs(resized.astype(int) - expected).max() <= 1
+    mask = image[..., 0] // 128
+    np.testing.assert_array_equal(
+        resize.apply_segmentation(mask), np.asarray(Image.fromarray(mask).resize(new_size[::-1], Image.NEAREST))
+    )
 
 
 @pytest.mark.parametrize("style", ["choice_by_clip", "range_by_clip"])

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loaders: what they deliver, and what they find before any work."""
 
+import copy
 import itertools
 import json
+import multiprocessing
 import re
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from PIL import Image
 
 from ifc.data import build_test_loader, build_train_loader
 from ifc.data.build import check_frames, load_records
+from ifc.data.ytvis import load_ytvis_json
 
 
 @pytest.fixture
@@ -93,6 +96,14 @@ def test_several_data_sets_of_one_kind(cfg, tiny, register):
     assert sorted(seen) == [5, 5, 11, 11]
 
 
+def test_videos_and_images_together(cfg, tiny, register, register_coco):
+    cfg.SOLVER.IMS_PER_BATCH = 6
+    clips = next(iter(train_on(cfg, register(tiny), register_coco())))
+    assert sorted(clip["video_id"] for clip in clips if "video_id" in clip) == [5, 11]
+    assert sorted(clip["image_id"] for clip in clips if "image_id" in clip) == [50, 51, 110, 111]
+    assert all(len(clip["image"]) == len(clip["instances"]) == 3 for clip in clips)
+
+
 def test_own_mapper(cfg, tiny, register):
     cfg.DATASETS.TRAIN = [register(tiny)]
     loader = build_train_loader(cfg, mapper=lambda record: record["video_id"])
@@ -101,12 +112,28 @@ def test_own_mapper(cfg, tiny, register):
     assert [batch for batch in loader] == [[11], [5]]
 
 
-def test_records_are_handed_on_without_a_copy(cfg, tiny, register):
+def test_a_mapper_of_ones_own_gets_whole_records(cfg, tiny, register):
+    """Also one that begins with a deep copy, as detectron2's do."""
     given = []
     cfg.DATASETS.TRAIN = [register(tiny)]
-    loader = build_train_loader(cfg, mapper=lambda record: given.append(record) or 1)
+    loader = build_train_loader(cfg, mapper=lambda record: given.append(copy.deepcopy(record)) or 1)
     list(itertools.islice(loader, 4))
-    assert len({id(record) for record in given}) == 2
+    assert all(record in load_ytvis_json(tiny.json_file, tiny.image_root) for record in given)
+
+
+@pytest.fixture
+def spawn():
+    """New processes are spawned, as on systems that do not fork."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+def test_spawned_workers(cfg, tiny, register, spawn):
+    cfg.DATALOADER.NUM_WORKERS = 1
+    clips = next(iter(train_on(cfg, register(tiny))))
+    assert {clip["video_id"] for clip in clips} == {5, 11}
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -176,19 +203,17 @@ def test_number_of_classes_of_a_data_set_without_names(register):
         load_records(name, 4, is_train=True)
 
 
-def test_mixing_videos_and_images(cfg, tiny, register, register_coco):
-    video, image = register(tiny), register_coco()
-    with pytest.raises(ValueError, match=rf"mixes videos and images, .*: {video} \(videos\), {image} \(images\)"):
-        train_on(cfg, video, image)
-
-
 def test_data_sets_with_different_classes(cfg, tiny, register):
     first = register(tiny, thing_classes=["early", "late"])
     second = register(
         load=lambda: load_records(first, 2, True), thing_classes=["late", "early"], evaluator_type="ytvis"
     )
-    with pytest.raises(ValueError, match=f"classes of '{second}' are .*, expected those of '{first}'"):
+    message = f"classes of '{second}' are .*, expected those of '{first}', which is trained on"
+    with pytest.raises(ValueError, match=f"DATASETS.TRAIN: {message}"):
         train_on(cfg, first, second)
+    cfg.DATASETS.TEST = [second]
+    with pytest.raises(ValueError, match=f"DATASETS.TEST: {message}"):
+        train_on(cfg, first)
 
 
 def test_unknown_data_set(cfg):

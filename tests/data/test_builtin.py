@@ -3,6 +3,7 @@
 
 import importlib.machinery
 import importlib.util
+import itertools
 import sys
 from pathlib import Path
 
@@ -41,14 +42,23 @@ def test_names_and_paths_under_the_environments_folder(monkeypatch, empty_catalo
     monkeypatch.setenv("DETECTRON2_DATASETS", "/my/data")
     assert import_copy("one_ifc") is not import_copy("other_ifc")
     metadata = {name: MetadataCatalog.get(name) for name in DatasetCatalog}
-    paths = {name: [metadata[name].json_file, metadata[name].image_root] for name in metadata}
+    paths = {name: [entry.get("json_file") or entry.source_json, entry.image_root] for name, entry in metadata.items()}
     expected = {}
-    for year in (2019, 2021):
+    for year in (2019, 2021, 2022):
         root = f"/my/data/ytvis_{year}"
         expected[f"ytvis_{year}_train"] = [f"{root}/train.json", f"{root}/train/JPEGImages"]
         expected[f"ytvis_{year}_val"] = [f"{root}/valid.json", f"{root}/valid/JPEGImages"]
         expected[f"ytvis_{year}_test"] = [f"{root}/test.json", f"{root}/test/JPEGImages"]
-        expected[f"ytvis_{year}_dev"] = [f"{root}/instances_train_sub.json", f"{root}/train/JPEGImages"]
+        if year == 2022:
+            expected["ytvis_2022_val_long"] = [f"{root}/valid_long.json", f"{root}/valid/JPEGImages"]
+        else:
+            expected[f"ytvis_{year}_dev"] = [f"{root}/instances_train_sub.json", f"{root}/train/JPEGImages"]
+    for split, folder in (("train", "train"), ("val", "valid"), ("test", "test")):
+        expected[f"ovis_{split}"] = [f"/my/data/ovis/annotations_{folder}.json", f"/my/data/ovis/{folder}"]
+    for split, target in itertools.product(("train", "val"), ("ytvis2019", "ytvis2021", "ovis")):
+        root = "/my/data/coco"
+        json_file = f"{root}/annotations/instances_{split}2017.json"
+        expected[f"coco2{target}_{split}"] = [json_file, f"{root}/{split}2017"]
     for split in ("train", "val"):
         root = "/my/data/shapes"
         expected[f"shapes_{split}"] = [f"{root}/{split}.json", f"{root}/{split}/JPEGImages"]
@@ -56,14 +66,16 @@ def test_names_and_paths_under_the_environments_folder(monkeypatch, empty_catalo
     assert paths == expected
 
 
-@pytest.mark.parametrize("year", [2019, 2021])
-@pytest.mark.parametrize("split", ["train", "val", "test", "dev"])
-def test_metadata_of_ytvis(year, split):
-    metadata = MetadataCatalog.get(f"ytvis_{year}_{split}")
+@pytest.mark.parametrize(
+    ("name", "num_classes"),
+    [("ytvis_2019_train", 40), ("ytvis_2021_dev", 40), ("ytvis_2022_val_long", 40), ("ovis_test", 25)],
+)
+def test_metadata_of_videos(name, num_classes):
+    metadata = MetadataCatalog.get(name)
     assert metadata.evaluator_type == "ytvis"
-    assert len(set(metadata.thing_classes)) == 40
-    assert metadata.thing_dataset_id_to_contiguous_id == {index + 1: index for index in range(40)}
-    assert len(metadata.thing_colors) == 40
+    assert len(set(metadata.thing_classes)) == num_classes
+    assert metadata.thing_dataset_id_to_contiguous_id == {index + 1: index for index in range(num_classes)}
+    assert len(metadata.thing_colors) == num_classes
 
 
 def test_classes_of_ytvis():
@@ -81,6 +93,13 @@ def test_classes_of_ytvis():
     assert builtin.YTVIS_2021_CLASSES[25] == "person"
     new = set(builtin.YTVIS_2021_CLASSES) - set(builtin.YTVIS_2019_CLASSES)
     assert new == {"bird", "car", "flying_disc", "squirrel", "whale"}
+    assert MetadataCatalog.get("ytvis_2022_val").thing_classes == list(builtin.YTVIS_2021_CLASSES)
+
+
+def test_classes_of_ovis():
+    classes = dict(enumerate(builtin.OVIS_CLASSES, start=1))
+    spots = {1: "Person", 6: "Sheep", 13: "Giant_panda", 19: "Fish", 25: "Vehicle"}
+    assert {index: classes[index] for index in spots} == spots
 
 
 def test_shapes_load_as_videos_and_as_images(tmp_path, empty_catalogs):

@@ -11,15 +11,13 @@ import re
 import numpy as np
 import pytest
 import torch
-from detectron2.data.detection_utils import read_image
 from detectron2.structures import Boxes
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from pycocotools import mask as mask_util
 
 from ifc.data import CocoClipDatasetMapper, YTVISDatasetMapper, load_ytvis_json, mapper
-from ifc.data.mapper import decode_masks, read_frame, sample_frames
+from ifc.data.mapper import read_frame, read_rows, sample_frames
 
 NUM_CLASSES = 2
 
@@ -204,8 +202,8 @@ def test_only_sampled_frames_are_read_each_once(cfg, videos, monkeypatch):
         videos[0]["annotations"][0]["segmentations"][t] = {"size": [1, 1], "counts": "broken"}
     before = copy.deepcopy(videos[0])
     read, decoded = [], []
-    monkeypatch.setattr(mapper, "read_image", lambda name, format: read.append(name) or read_image(name, format))
-    monkeypatch.setattr(mapper, "decode_masks", lambda *call: decoded.append(call[0]) or decode_masks(*call))
+    monkeypatch.setattr(mapper, "read_frame", lambda name, *rest: read.append(name) or read_frame(name, *rest))
+    monkeypatch.setattr(mapper, "read_rows", lambda *call: decoded.append(call[0]) or read_rows(*call))
     sample = YTVISDatasetMapper(cfg, is_train=True)(videos[0])
     assert sorted(read) == [videos[0]["file_names"][t] for t in (2, 4)]
     assert len(decoded) == 2
@@ -303,48 +301,6 @@ def test_image_for_testing(cfg, image_record):
         "file_name": image_record["file_name"],
     }
     assert set(sample) == {"image", "image_id", "height", "width", "file_name"}
-
-
-# Masks
-
-
-def test_all_forms_of_a_segmentation_decode_to_the_same_mask():
-    mask = np.zeros((24, 40), dtype=np.uint8)
-    mask[8:16, 4:12] = 1
-    compressed = mask_util.encode(np.asfortranarray(mask))
-    text = {"size": [24, 40], "counts": compressed["counts"].decode()}
-    runs, values = [], mask.flatten(order="F")
-    changes = np.flatnonzero(np.diff(values)) + 1
-    runs = np.diff([0, *changes, values.size]).tolist()
-    uncompressed = {"size": [24, 40], "counts": runs}
-    polygons = [[4, 8, 8, 8, 8, 16, 4, 16], [8, 8, 12, 8, 12, 16, 8, 16]]
-    rows, masks = decode_masks([compressed, None, text, uncompressed, [], polygons], (24, 40), "here")
-    assert rows == [0, 2, 3, 5]
-    for decoded in masks:
-        np.testing.assert_array_equal(decoded, mask)
-
-
-@settings(max_examples=30, deadline=None)
-@given(num_masks=st.integers(0, 5), seed=st.integers(0, 99))
-def test_decoded_stack_equals_each_mask(num_masks, seed):
-    expected = np.random.default_rng(seed).integers(0, 2, size=(num_masks, 7, 9), dtype=np.uint8)
-    rows, masks = decode_masks([mask_util.encode(np.asfortranarray(mask)) for mask in expected], (7, 9), "here")
-    assert rows == list(range(num_masks))
-    np.testing.assert_array_equal(masks, expected)
-
-
-@pytest.mark.parametrize(
-    ("segmentation", "message"),
-    [
-        ({"size": [24, 40], "counts": "0"}, "here: found an RLE with counts that add up to 0, expected 960"),
-        ({"size": [24, 41], "counts": "PPPl0"}, r"here: found an RLE of size \[24, 41\], expected \[24, 40\]"),
-        ({"size": [24, 40], "counts": [1, 2]}, "here: found an RLE with counts that add up to 3, expected 960"),
-        ([[1, 2, 3, 4]], "here: found a polygon .* at least three points"),
-    ],
-)
-def test_segmentations_that_do_not_fit(segmentation, message):
-    with pytest.raises(ValueError, match=message):
-        decode_masks([segmentation], (24, 40), "here")
 
 
 # Faulty frames

@@ -6,14 +6,12 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pycocotools import mask as mask_util
 
-from ifc.data.ytvis import class_colors, count_pixels, find_fault, load_ytvis_json
+from ifc.data.ytvis import class_colors, load_ytvis_json
 
 
 def test_records(tiny):
@@ -87,6 +85,13 @@ def test_registered_classes_rule(tiny, register):
     assert MetadataCatalog.get(name).thing_colors == [[1, 2, 3]] * 3
 
 
+def test_registered_classes_in_another_spelling(tiny, register):
+    tiny.content["categories"][1]["name"] = "early bird"
+    name = register(tiny.write(), thing_classes=["Early_bird", "LATE"], thing_dataset_id_to_contiguous_id={2: 0, 7: 1})
+    assert len(DatasetCatalog.get(name)) == 2
+    assert MetadataCatalog.get(name).thing_classes == ["Early_bird", "LATE"]
+
+
 @pytest.mark.parametrize(
     ("classes", "ids", "message"),
     [
@@ -136,12 +141,27 @@ FAULTS = {
     "no frames": (set_at("videos", 0, "file_names", []), r"video 11: file_names: found \[\], expected a list of paths"),
     "frame no path": (set_at("videos", 0, "file_names", 2, None), r"video 11: file_names\[2\]: found None"),
     "height": (set_at("videos", 0, "height", -24), "video 11: height: found -24, expected a positive integer"),
+    "height of any size": (
+        set_at("videos", 0, "height", 10**4000),
+        r"video 11: height: found 10+\.\.\.0+, expected a positive integer of at most 100000 pixels",
+    ),
     "width": (set_at("videos", 1, "width", None), "video 5: width: found None, expected a positive integer"),
     "unknown video": (set_at("annotations", 0, "video_id", 6), "annotation 100: video_id: found 6, .* one of 'videos'"),
     "unknown category": (
         set_at("annotations", 2, "category_id", 3),
         "annotation 102: category_id: found 3, expected the id of one of 'categories'",
     ),
+    "unknown video, true": (set_at("annotations", 0, "video_id", True), "annotation 100: video_id: found True"),
+    "box of text": (
+        set_at("annotations", 0, "bboxes", 3, [1, 2, "3", 4]),
+        r"annotation 100: bboxes\[3\]: found \[1, 2, '3', 4\], expected \[x, y, width, height\] or null",
+    ),
+    "box of two": (set_at("annotations", 0, "bboxes", 0, [1, 2]), r"annotation 100: bboxes\[0\]: found \[1, 2\]"),
+    "area of text": (
+        set_at("annotations", 0, "areas", 1, "9"),
+        r"annotation 100: areas\[1\]: found '9', expected a number or null",
+    ),
+    "area that is none": (set_at("annotations", 0, "areas", 1, float("nan")), r"annotation 100: areas\[1\]: found nan"),
     "iscrowd": (set_at("annotations", 0, "iscrowd", 2), "annotation 100: iscrowd: found 2, expected 0 or 1"),
     "too few segmentations": (
         lambda content: content["annotations"][0]["segmentations"].pop(),
@@ -219,65 +239,6 @@ def test_json_that_is_nested_without_end(tiny):
     Path(tiny.json_file).write_text("[" * 100_000)
     with pytest.raises(ValueError, match=re.escape(tiny.json_file)):
         load_ytvis_json(tiny.json_file, tiny.image_root)
-
-
-def encode(mask):
-    return mask_util.encode(np.asfortranarray(mask))["counts"]
-
-
-def test_segmentations_without_fault():
-    counts = encode(np.eye(24, 40, dtype=np.uint8))
-    segmentations = [
-        {"size": [24, 40], "counts": counts.decode()},
-        None,
-        {"size": (24, 40), "counts": counts},
-        {"size": [24, 40], "counts": [0, 960]},
-        [[0, 0, 5.5, 0, 5, 5], [7, 7, 9, 7, 9, 9, 7, 9]],
-        [],
-    ]
-    assert find_fault(segmentations, 24, 40) is None
-    assert find_fault([], 24, 40) is None
-
-
-@st.composite
-def masks(draw):
-    height, width = draw(st.integers(1, 300)), draw(st.integers(1, 300))
-    density = draw(st.sampled_from([0, 0.001, 0.03, 0.5, 1]))
-    generator = np.random.default_rng(draw(st.integers(0, 999)))
-    return (generator.random((height, width)) < density).astype(np.uint8)
-
-
-@settings(deadline=None)
-@given(st.lists(masks(), min_size=1, max_size=5))
-def test_pixels_of_an_rle(drawn):
-    assert count_pixels([encode(mask) for mask in drawn]) == [mask.size for mask in drawn]
-
-
-def test_pixels_of_runs_as_long_as_they_get():
-    """Runs of 2**32 - 1 pixels, the longest that pycocotools writes, after short ones."""
-    runs = [5, 3, 2**32 - 1, 7, 2**32 - 10, 1, 1]
-    rle = mask_util.frPyObjects({"size": [2**16, 2**18], "counts": runs}, 2**16, 2**18)
-    assert count_pixels([rle["counts"]]) == [sum(runs)]
-
-
-@pytest.mark.parametrize("text", [b"PPPl", b"\x00", b" 0", "é0".encode(), b"PPPPPPPPPPPPPPPPPPP0"])
-def test_what_is_no_rle(text):
-    good = encode(np.eye(24, 40, dtype=np.uint8))
-    assert count_pixels([good, text, good]) == [960, -1, 960]
-
-
-@settings(max_examples=200, deadline=None)
-@given(place=st.integers(0, 10**6), value=st.integers(0, 255))
-def test_a_damaged_rle_is_found_or_decodes(place, value):
-    """Whatever byte is changed: a fault, or an error of pycocotools, or a whole mask."""
-    damaged = bytearray(encode(np.eye(24, 40, dtype=np.uint8)))
-    damaged[place % len(damaged)] = value
-    segmentation = {"size": [24, 40], "counts": bytes(damaged)}
-    if find_fault([segmentation], 24, 40) is None:
-        try:
-            assert mask_util.decode([segmentation]).max() <= 1
-        except ValueError as error:
-            assert "Invalid RLE" in str(error)
 
 
 JSON_VALUES = st.recursive(

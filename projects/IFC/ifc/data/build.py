@@ -13,7 +13,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetCatalog,
-    DatasetFromList,
+    Metadata,
     MetadataCatalog,
     build_detection_test_loader,
     build_detection_train_loader,
@@ -23,8 +23,10 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from .mapper import CocoClipDatasetMapper, YTVISDatasetMapper, read_frame
-from .ytvis import find_fault
+from .mapper import IMAGE_ERRORS, CocoClipDatasetMapper, MixedDatasetMapper, YTVISDatasetMapper, read_frame
+from .masks import find_fault
+from .own import register_video_json
+from .records import PackedRecords, pack_once
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +39,11 @@ CHECKING_THREADS = 8
 
 
 def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader:
-    """The endless loader of training clips over all of `DATASETS.TRAIN`, which are videos or images, not both.
+    """The endless loader of training clips over all of `DATASETS.TRAIN`, videos and images in any mixture.
 
     Args:
         cfg: DATASETS.TRAIN, DATALOADER, INPUT, SOLVER.IMS_PER_BATCH and MODEL.IFC.NUM_CLASSES are used.
-        mapper: dataset dict -> clip. By default `YTVISDatasetMapper` or `CocoClipDatasetMapper`, as the data sets are.
+        mapper: dataset dict -> clip. By default `YTVISDatasetMapper` for videos, `CocoClipDatasetMapper` for images.
 
     Returns:
         A loader whose batches are lists of IMS_PER_BATCH / (number of processes) clips.
@@ -60,22 +62,20 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader
         raise ValueError(
             f"DATALOADER.SAMPLER_TRAIN: found '{cfg.DATALOADER.SAMPLER_TRAIN}', expected 'TrainingSampler'"
         )
-    kinds = {name: "videos" if is_video_dataset(name) else "images" for name in names}
-    if len(set(kinds.values())) > 1:
-        listed = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
-        raise ValueError(f"DATASETS.TRAIN mixes videos and images, expected one kind: {listed}")
+    register_video_json(cfg.DATASETS.VIDEO_JSON)
     if mapper is None:
-        mapper = _default_mapper(cfg, names[0], is_train=True)
+        kinds = {is_video_dataset(name) for name in names}
+        mapper = _mapper_of(cfg, kinds.pop(), is_train=True) if len(kinds) == 1 else MixedDatasetMapper(cfg)
     records = []
     for name in names:
         records += load_records(name, cfg.MODEL.IFC.NUM_CLASSES, is_train=True)
-    _check_same_classes(names)
+    _check_same_classes(names, list(cfg.DATASETS.TEST))
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         records = _without_empty(records)
     _log_class_counts(records, names[0])
     check_frames(records[comm.get_rank() :: world_size])
     return build_detection_train_loader(
-        _as_dataset(records),
+        pack_once(records),
         mapper=mapper,
         total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
         aspect_ratio_grouping=False,
@@ -88,11 +88,12 @@ def build_test_loader(cfg: CfgNode, dataset_name: str, mapper: Mapper | None = N
 
     Arguments and errors are those of `build_train_loader`, for the one data set.
     """
+    register_video_json(cfg.DATASETS.VIDEO_JSON)
     if mapper is None:
-        mapper = _default_mapper(cfg, dataset_name, is_train=False)
+        mapper = _mapper_of(cfg, is_video_dataset(dataset_name), is_train=False)
     records = load_records(dataset_name, cfg.MODEL.IFC.NUM_CLASSES, is_train=False)
     check_frames(records[comm.get_rank() :: comm.get_world_size()])
-    return build_detection_test_loader(_as_dataset(records), mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)
+    return build_detection_test_loader(PackedRecords(records), mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)
 
 
 def is_video_dataset(name: str) -> bool:
@@ -102,21 +103,15 @@ def is_video_dataset(name: str) -> bool:
     return MetadataCatalog.get(name).get("evaluator_type") == "ytvis"
 
 
-def _default_mapper(cfg: CfgNode, name: str, is_train: bool) -> Mapper:
-    mapper_class = YTVISDatasetMapper if is_video_dataset(name) else CocoClipDatasetMapper
-    return mapper_class(cfg, is_train)
-
-
-def _as_dataset(records: list[Record]) -> DatasetFromList:
-    """The records themselves: detectron2's default would unpickle a whole video's annotations for every sample."""
-    return DatasetFromList(records, copy=False, serialize=False)
+def _mapper_of(cfg: CfgNode, is_video: bool, is_train: bool) -> Mapper:
+    return YTVISDatasetMapper(cfg, is_train) if is_video else CocoClipDatasetMapper(cfg, is_train)
 
 
 def load_records(name: str, num_classes: int, is_train: bool) -> list[Record]:
     """The dataset dicts of `name`, checked: not empty, `num_classes` classes, and in training annotated with masks."""
     records = DatasetCatalog.get(name) if is_video_dataset(name) else _load_images(name)
     metadata = MetadataCatalog.get(name)
-    place = metadata.get("json_file") or f"data set '{name}'"
+    place = _json_of(metadata) or f"data set '{name}'"
     if not records:
         raise ValueError(f"{place}: found no videos or images, expected at least one (data set '{name}' is empty)")
     classes = metadata.get("thing_classes")
@@ -138,7 +133,7 @@ def load_records(name: str, num_classes: int, is_train: bool) -> list[Record]:
 def _load_images(name: str) -> list[Record]:
     """Dataset dicts in COCO's form, with detectron2's errors made to name the file."""
     metadata = MetadataCatalog.get(name)
-    json_file, image_root = metadata.get("json_file"), metadata.get("image_root")
+    json_file, image_root = _json_of(metadata), metadata.get("image_root")
     if json_file is not None and not PathManager.isfile(json_file):
         raise FileNotFoundError(f"{json_file}: annotation file of data set '{name}' does not exist")
     if image_root is not None and not PathManager.isdir(image_root):
@@ -151,6 +146,10 @@ def _load_images(name: str) -> list[Record]:
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         message = error.args[0] if error.args else error
         raise ValueError(f"{json_file}: data set '{name}' cannot be read: {type(error).__name__}: {message}") from error
+
+
+def _json_of(metadata: Metadata) -> str | None:
+    return metadata.get("source_json") or metadata.get("json_file")
 
 
 def _instances_of(record: Record) -> list[dict[str, Any]]:
@@ -172,14 +171,15 @@ def _check_image_masks(records: Iterable[Record]) -> None:
             raise ValueError(f"{record['file_name']}: segmentation: {fault[1]}")
 
 
-def _check_same_classes(names: Sequence[str]) -> None:
-    first = MetadataCatalog.get(names[0]).get("thing_classes")
-    for name in names[1:]:
-        classes = MetadataCatalog.get(name).get("thing_classes")
-        if classes != first:
-            raise ValueError(
-                f"DATASETS.TRAIN: classes of '{name}' are {classes}, expected those of '{names[0]}', {first}"
-            )
+def _check_same_classes(train_names: Sequence[str], test_names: Sequence[str]) -> None:
+    """Check the class lists that are known by now: all of the training's, and of the others unless a json is unread."""
+    first = MetadataCatalog.get(train_names[0]).get("thing_classes")
+    for key, names in (("DATASETS.TRAIN", train_names[1:]), ("DATASETS.TEST", test_names)):
+        for name in names:
+            classes = MetadataCatalog.get(name).get("thing_classes")
+            if classes != first and (key == "DATASETS.TRAIN" or classes is not None):
+                expected = f"those of '{train_names[0]}', which is trained on, {first}"
+                raise ValueError(f"{key}: classes of '{name}' are {classes}, expected {expected}")
 
 
 def _without_empty(records: list[Record]) -> list[Record]:
@@ -230,6 +230,6 @@ def _looks_whole(file_name: str, size: tuple[int, int]) -> bool:
             width, height = image.size
             file.seek(-min(12, file.seek(0, os.SEEK_END)), os.SEEK_END)
             tail = file.read()
-    except (OSError, SyntaxError, ValueError):
+    except IMAGE_ERRORS:
         return False
     return (height, width) == size and any(marker in tail for marker in END_MARKERS)

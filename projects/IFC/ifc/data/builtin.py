@@ -8,9 +8,10 @@ from detectron2.data import DatasetCatalog
 from detectron2.data.datasets import register_coco_instances
 
 from . import shapes
+from .joint_coco import COCO_TO_VIDEO_CLASSES, register_joint_coco
 from .ytvis import class_colors, register_ytvis_instances
 
-# Category ids are 1, 2, ..., 40, in this order.
+# Category ids are 1, 2, ..., in this order.
 YTVIS_2019_CLASSES = (
     "person", "giant_panda", "lizard", "parrot", "skateboard", "sedan", "ape", "dog", "snake", "monkey", "hand",
     "rabbit", "duck", "cat", "cow", "fish", "train", "horse", "turtle", "bear", "motorbike", "giraffe", "leopard",
@@ -24,12 +25,31 @@ YTVIS_2021_CLASSES = (
     "surfboard", "tennis_racket", "tiger", "train", "truck", "turtle", "whale", "zebra",
 )  # fmt: skip
 
+OVIS_CLASSES = (
+    "Person", "Bird", "Cat", "Dog", "Horse", "Sheep", "Cow", "Elephant", "Bear", "Zebra", "Giraffe", "Poultry",
+    "Giant_panda", "Lizard", "Parrot", "Monkey", "Rabbit", "Tiger", "Fish", "Turtle", "Bicycle", "Motorcycle",
+    "Airplane", "Boat", "Vehicle",
+)  # fmt: skip
+
 # split -> (json, image root), relative to the data set's folder
 YTVIS_SPLITS = {
     "train": ("train.json", "train/JPEGImages"),
     "val": ("valid.json", "valid/JPEGImages"),
     "test": ("test.json", "test/JPEGImages"),
-    "dev": ("instances_train_sub.json", "train/JPEGImages"),
+}
+DEV_SPLIT = {"dev": ("instances_train_sub.json", "train/JPEGImages")}
+LONG_SPLIT = {"val_long": ("valid_long.json", "valid/JPEGImages")}
+OVIS_SPLITS = {
+    "train": ("annotations_train.json", "train"),
+    "val": ("annotations_valid.json", "valid"),
+    "test": ("annotations_test.json", "test"),
+}
+# folder -> (classes of the category ids 1, 2, ..., splits)
+VIDEO_DATASETS = {
+    "ytvis_2019": (YTVIS_2019_CLASSES, YTVIS_SPLITS | DEV_SPLIT),
+    "ytvis_2021": (YTVIS_2021_CLASSES, YTVIS_SPLITS | DEV_SPLIT),
+    "ytvis_2022": (YTVIS_2021_CLASSES, YTVIS_SPLITS | LONG_SPLIT),
+    "ovis": (OVIS_CLASSES, OVIS_SPLITS),
 }
 
 
@@ -43,13 +63,25 @@ def category_metadata(categories: dict[int, str]) -> dict[str, Any]:
     }
 
 
-def register_all_ytvis(root: str) -> None:
-    """Register YTVIS 2019 and 2021 under `root`."""
-    for folder, classes in (("ytvis_2019", YTVIS_2019_CLASSES), ("ytvis_2021", YTVIS_2021_CLASSES)):
+def register_all_videos(root: str) -> None:
+    """Register `VIDEO_DATASETS` under `root`, as {folder}_{split}."""
+    for folder, (classes, splits) in VIDEO_DATASETS.items():
         metadata = category_metadata(dict(enumerate(classes, start=1)))
-        for split, (json_file, image_root) in YTVIS_SPLITS.items():
+        for split, (json_file, image_root) in splits.items():
             paths = os.path.join(root, folder, json_file), os.path.join(root, folder, image_root)
             _register_once(register_ytvis_instances, f"{folder}_{split}", metadata, *paths)
+
+
+def register_all_joint_coco(root: str) -> None:
+    """Register COCO's images under `root` with the classes of YTVIS 2019, YTVIS 2021 and OVIS."""
+    for target, table in COCO_TO_VIDEO_CLASSES.items():
+        classes, _ = VIDEO_DATASETS[target]
+        metadata = category_metadata(dict(enumerate(classes, start=1)))
+        for split in ("train", "val"):
+            name = f"coco2{target.replace('_', '')}_{split}"
+            json_file = os.path.join(root, "coco", "annotations", f"instances_{split}2017.json")
+            image_root = os.path.join(root, "coco", f"{split}2017")
+            _register_once(register_joint_coco, name, metadata, json_file, image_root, table)
 
 
 def register_all_shapes(root: str) -> None:
@@ -71,5 +103,6 @@ def _register_once(register: Any, name: str, *arguments: Any) -> None:
 
 
 _root = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
-register_all_ytvis(_root)
+register_all_videos(_root)
+register_all_joint_coco(_root)
 register_all_shapes(_root)

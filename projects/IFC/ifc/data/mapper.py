@@ -1,25 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dataset dict -> the clip, video or image that the model takes. Only the frames that are used are decoded."""
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
-import pycocotools.mask as mask_util
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import transforms as T
 from detectron2.data.detection_utils import read_image
 from detectron2.structures import BitMasks, Boxes, Instances
+from detectron2.utils.file_io import PathManager
+from PIL import Image
 
 from .augmentation import ClipAugmentation, build_augmentation, transform_masks
-from .ytvis import find_fault
+from .masks import RunLengthMasks, read_masks
 
 IMAGE_FORMATS = ("RGB", "BGR")
+JPEG_END = b"\xff\xd9"
+# What Pillow raises for damaged files, and for headers that announce more pixels than any real image has.
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
-class YTVISDatasetMapper:
+class ClipMapper:
+    """What the mappers of videos and of images have in common: their settings."""
+
+    @configurable
+    def __init__(
+        self, is_train: bool, *, augmentation: ClipAugmentation, image_format: str, num_classes: int, num_frames: int
+    ) -> None:
+        """
+        Args:
+            is_train: give a clip with its instances to train on, or what is to be tested, whole and without.
+            augmentation: for all frames of a clip or video.
+            image_format: "RGB" or "BGR", the order of the channels.
+            num_classes: C; also the class of an instance on frames that lack it.
+            num_frames: T, frames of a training clip.
+        """
+        if image_format not in IMAGE_FORMATS:
+            raise ValueError(
+                f"INPUT.FORMAT: found {image_format!r}, expected one of {', '.join(map(repr, IMAGE_FORMATS))}"
+            )
+        if num_frames < 1:
+            raise ValueError(f"INPUT.SAMPLING_FRAME_NUM: found {num_frames}, expected at least 1 frame")
+        self.is_train = is_train
+        self.augmentation = augmentation
+        self.image_format = image_format
+        self.num_classes = num_classes
+        self.num_frames = num_frames
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
+        return {
+            "is_train": is_train,
+            "augmentation": build_augmentation(cfg, is_train),
+            "image_format": cfg.INPUT.FORMAT,
+            "num_classes": cfg.MODEL.IFC.NUM_CLASSES,
+            "num_frames": cfg.INPUT.SAMPLING_FRAME_NUM,
+        }
+
+
+class YTVISDatasetMapper(ClipMapper):
     """Turns a video's dataset dict (see `load_ytvis_json`) into a training clip, or into the whole video.
 
     Training: {"image": T × uint8 (3, h, w), "instances": T × `Instances`, "video_id", "file_names" (of the clip's
@@ -31,49 +74,24 @@ class YTVISDatasetMapper:
     """
 
     @configurable
-    def __init__(
-        self,
-        is_train: bool,
-        *,
-        augmentation: ClipAugmentation,
-        image_format: str,
-        num_classes: int,
-        num_frames: int,
-        frame_range: int,
-        shuffle: bool = False,
-    ) -> None:
+    def __init__(self, is_train: bool, *, frame_range: int, shuffle: bool = False, **clip: Any) -> None:
         """
         Args:
             is_train: sample a clip with its instances, or take the whole video without.
-            augmentation: for all frames of a clip or video.
-            image_format: "RGB" or "BGR", the order of the channels.
-            num_classes: C; also the class of an instance on frames that lack it.
-            num_frames: T, frames of a training clip.
             frame_range: a clip's frames lie within ± this many frames of its reference frame.
             shuffle: leave a clip's frames in random order instead of sorted.
+            clip: the arguments of `ClipMapper`.
         """
-        _check_clip(image_format, num_frames)
+        super().__init__(is_train, **clip)
         if frame_range < 0:
             raise ValueError(f"INPUT.SAMPLING_FRAME_RANGE: found {frame_range}, expected 0 or more frames")
-        self.is_train = is_train
-        self.augmentation = augmentation
-        self.image_format = image_format
-        self.num_classes = num_classes
-        self.num_frames = num_frames
         self.frame_range = frame_range
         self.shuffle = shuffle
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
-        return {
-            "is_train": is_train,
-            "augmentation": build_augmentation(cfg, is_train),
-            "image_format": cfg.INPUT.FORMAT,
-            "num_classes": cfg.MODEL.IFC.NUM_CLASSES,
-            "num_frames": cfg.INPUT.SAMPLING_FRAME_NUM,
-            "frame_range": cfg.INPUT.SAMPLING_FRAME_RANGE,
-            "shuffle": cfg.INPUT.SAMPLING_FRAME_SHUFFLE,
-        }
+        sampling = {"frame_range": cfg.INPUT.SAMPLING_FRAME_RANGE, "shuffle": cfg.INPUT.SAMPLING_FRAME_SHUFFLE}
+        return super().from_config(cfg, is_train) | sampling
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
         length = record["length"]
@@ -94,22 +112,27 @@ class YTVISDatasetMapper:
             "length": length,
         }
         if self.is_train:
-            tracks = [
-                annotation
-                for annotation in record["annotations"]
-                if not annotation["iscrowd"] and any(annotation["segmentations"][t] for t in frames)
-            ]
-            classes = [track["category_id"] for track in tracks]
-            place = f"video {record['video_id']}"
-            masks = {t: decode_masks([track["segmentations"][t] for track in tracks], size, place) for t in set(frames)}
+            classes, masks = self._read_tracks(record, set(frames))
             sample["instances"] = [
                 frame_instances(*masks[t], transforms, image.shape[:2], classes, self.num_classes)
                 for t, (image, transforms) in zip(frames, clip, strict=True)
             ]
         return sample
 
+    @staticmethod
+    def _read_tracks(
+        record: dict[str, Any], frames: set[int]
+    ) -> tuple[list[int], dict[int, tuple[list[int], RunLengthMasks]]]:
+        """The classes of the instances that are on any of `frames`, and for each frame what `read_rows` gives."""
+        tracks = [track for track in record["annotations"] if not track["iscrowd"]]
+        by_track = [{t: track["segmentations"][t] for t in frames} for track in tracks]
+        shown = [index for index, segmentations in enumerate(by_track) if any(segmentations.values())]
+        size, place = (record["height"], record["width"]), f"video {record['video_id']}"
+        masks = {t: read_rows([by_track[index][t] for index in shown], size, place) for t in frames}
+        return [tracks[index]["category_id"] for index in shown], masks
 
-class CocoClipDatasetMapper:
+
+class CocoClipDatasetMapper(ClipMapper):
     """Turns an image's dataset dict (detectron2's COCO form) into a pseudo-clip to train on, or into an image to test.
 
     Training: the image, augmented T times independently. The keys are those of `YTVISDatasetMapper`, with "image_id"
@@ -117,28 +140,6 @@ class CocoClipDatasetMapper:
 
     Testing: {"image": uint8 (3, h, w), "image_id", "file_name", "height", "width"}. A tensor, not a list, is an image.
     """
-
-    @configurable
-    def __init__(
-        self, is_train: bool, *, augmentation: ClipAugmentation, image_format: str, num_classes: int, num_frames: int
-    ) -> None:
-        """The arguments are those of `YTVISDatasetMapper`."""
-        _check_clip(image_format, num_frames)
-        self.is_train = is_train
-        self.augmentation = augmentation
-        self.image_format = image_format
-        self.num_classes = num_classes
-        self.num_frames = num_frames
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
-        return {
-            "is_train": is_train,
-            "augmentation": build_augmentation(cfg, is_train),
-            "image_format": cfg.INPUT.FORMAT,
-            "num_classes": cfg.MODEL.IFC.NUM_CLASSES,
-            "num_frames": cfg.INPUT.SAMPLING_FRAME_NUM,
-        }
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
         size = (record["height"], record["width"])
@@ -151,7 +152,7 @@ class CocoClipDatasetMapper:
         annotations = [annotation for annotation in record["annotations"] if not annotation.get("iscrowd", 0)]
         classes = [annotation["category_id"] for annotation in annotations]
         segmentations = [annotation["segmentation"] for annotation in annotations]
-        rows, masks = decode_masks(segmentations, size, record["file_name"])
+        rows, masks = read_rows(segmentations, size, record["file_name"])
         clip = [_augment(augmentations, image) for _ in range(self.num_frames)]
         sample["image"] = [_to_tensor(frame) for frame, _ in clip]
         sample["instances"] = [
@@ -162,11 +163,15 @@ class CocoClipDatasetMapper:
         return sample
 
 
-def _check_clip(image_format: str, num_frames: int) -> None:
-    if image_format not in IMAGE_FORMATS:
-        raise ValueError(f"INPUT.FORMAT: found {image_format!r}, expected one of {', '.join(map(repr, IMAGE_FORMATS))}")
-    if num_frames < 1:
-        raise ValueError(f"INPUT.SAMPLING_FRAME_NUM: found {num_frames}, expected at least 1 frame")
+class MixedDatasetMapper:
+    """Makes training clips of videos and of images, for data sets of both kinds that are trained on together."""
+
+    def __init__(self, cfg: CfgNode) -> None:
+        self.videos = YTVISDatasetMapper(cfg, is_train=True)
+        self.images = CocoClipDatasetMapper(cfg, is_train=True)
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        return (self.videos if "file_names" in record else self.images)(record)
 
 
 def sample_frames(length: int, num_frames: int, frame_range: int, shuffle: bool = False) -> list[int]:
@@ -208,53 +213,50 @@ def read_frame(file_name: str, image_format: str, size: tuple[int, int]) -> np.n
     height, width = size
     expected = f"expected an image of {width}x{height} pixels (width x height)"
     try:
-        image = read_image(file_name, image_format)
+        image = _read_jpeg(file_name, image_format)
+        if image is None:
+            image = read_image(file_name, image_format)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{file_name}: no such file, {expected}") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow raises for damaged files
+    except IMAGE_ERRORS as error:
         raise ValueError(f"{file_name}: not readable as an image ({error}), {expected}") from error
     if image.shape[:2] != (height, width):
         raise ValueError(f"{file_name}: found an image of {image.shape[1]}x{image.shape[0]} pixels, {expected}")
     return image
 
 
-def decode_masks(segmentations: Sequence[Any], size: tuple[int, int], place: str) -> tuple[list[int], np.ndarray]:
-    """Decode one frame's segmentations into a stack.
+def _read_jpeg(file_name: str, image_format: str) -> np.ndarray | None:
+    """A whole JPEG in colour or grey as `read_image` reads it, in two thirds of the time; None for any other file.
+
+    OpenCV and Pillow decode with the same library, but Pillow copies the pixels twice on their way into an array. A
+    JPEG without its end is left to Pillow, which reports it.
+    """
+    with PathManager.open(file_name, "rb") as file:
+        content = file.read()
+    with Image.open(io.BytesIO(content)) as header:
+        if header.format != "JPEG" or header.mode not in ("L", "RGB") or JPEG_END not in content[-12:]:
+            return None
+    image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
+    if image is not None and image_format == "RGB":
+        cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+    return image
+
+
+def read_rows(segmentations: Sequence[Any], size: tuple[int, int], place: str) -> tuple[list[int], RunLengthMasks]:
+    """The rows of a frame's instances that are present, in order, and their masks.
 
     Args:
         segmentations: an RLE, a list of polygons, or None (absent) an instance.
         size: (height, width) of the frame.
         place: named in errors.
-
-    Returns:
-        The rows that are present, in order, and their masks (rows, H, W) uint8, 0 or 1.
     """
     rows = [row for row, segmentation in enumerate(segmentations) if segmentation]
-    if not rows:
-        return rows, np.zeros((0, *size), dtype=np.uint8)
-    fault = find_fault(segmentations, *size)
-    if fault is not None:
-        raise ValueError(f"{place}: {fault[1]}")
-    rles = [_to_rle(segmentations[row], size) for row in rows]
-    try:
-        masks = mask_util.decode(rles)  # (H, W, rows), rows slowest in memory
-    except ValueError as error:
-        raise ValueError(f"{place}: found an RLE that does not decode to {size}, (height, width): {error}") from error
-    return rows, masks.transpose(2, 0, 1)
-
-
-def _to_rle(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
-    """A segmentation in any of its forms as a compressed RLE."""
-    if isinstance(segmentation, list):
-        return mask_util.merge(mask_util.frPyObjects(segmentation, *size))
-    if isinstance(segmentation["counts"], list):
-        return mask_util.frPyObjects(segmentation, *size)
-    return segmentation
+    return rows, read_masks([segmentations[row] for row in rows], size, place)
 
 
 def frame_instances(
     rows: Sequence[int],
-    masks: np.ndarray,
+    masks: RunLengthMasks,
     transforms: T.TransformList,
     size: tuple[int, int],
     classes: Sequence[int],
@@ -264,7 +266,7 @@ def frame_instances(
 
     Args:
         rows: rows of the instances that the frame's annotations have.
-        masks: (len(rows), H, W) uint8, before the augmentation.
+        masks: of these rows, before the augmentation.
         transforms: the frame's augmentation.
         size: (h, w) after it.
         classes: the class of every instance of the clip; their number is N.
@@ -298,4 +300,4 @@ def _augment(augmentations: T.AugmentationList, image: np.ndarray) -> tuple[np.n
 
 def _to_tensor(image: np.ndarray) -> torch.Tensor:
     """(H, W, 3) -> (3, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))

@@ -9,17 +9,22 @@ import colorsys
 import json
 import logging
 import os
+import reprlib
 import time
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
+from .masks import find_fault
+
 logger = logging.getLogger(__name__)
 
-MAX_COORDINATE = 100_000  # of a polygon, in pixels; drawing one takes memory in proportion to its length
+MAX_SIDE = 100_000  # of a frame, in pixels
+MAX_NUMBER = 1e15  # of a box or an area, so that sums of them stay numbers
+
+_brief = reprlib.Repr()
+_brief.maxstring = 80
 
 
 def register_ytvis_instances(name: str, metadata: dict[str, Any], json_file: str, image_root: str) -> None:
@@ -69,8 +74,7 @@ def load_ytvis_json(json_file: str, image_root: str, dataset_name: str | None = 
         ValueError: the json is malformed or contradicts itself. The message names file, place, finding and expectation.
     """
     start = time.perf_counter()
-    if not PathManager.isfile(json_file):
-        raise FileNotFoundError(f"{json_file}: annotation file{_of(dataset_name)} does not exist")
+    _check_file(json_file, dataset_name)
     if not PathManager.isdir(image_root):
         raise FileNotFoundError(f"{image_root}: image folder{_of(dataset_name)} does not exist")
     content = _read_json(json_file)
@@ -80,6 +84,22 @@ def load_ytvis_json(json_file: str, image_root: str, dataset_name: str | None = 
         _add_annotations(records, content, json_file, contiguous_ids)
     logger.info(f"Loaded {len(records)} videos from {json_file} in {time.perf_counter() - start:.1f} s")
     return list(records.values())
+
+
+def load_categories(dataset_name: str) -> None:
+    """Complete the metadata of the registered data set `dataset_name` from its json, as loading it would.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_ytvis_json`, for what is looked at.
+    """
+    json_file = MetadataCatalog.get(dataset_name).json_file
+    _check_file(json_file, dataset_name)
+    _contiguous_ids(_read_json(json_file), json_file, dataset_name)
+
+
+def _check_file(json_file: str, dataset_name: str | None) -> None:
+    if not PathManager.isfile(json_file):
+        raise FileNotFoundError(f"{json_file}: annotation file{_of(dataset_name)} does not exist")
 
 
 def _of(dataset_name: str | None) -> str:
@@ -98,6 +118,8 @@ def _read_json(json_file: str) -> dict[str, Any]:
         raise ValueError(f"{json_file}: not valid json, or cut off, at {place}: {error.msg}") from error
     except RecursionError as error:
         raise ValueError(f"{json_file}: nested too deeply for a json in YTVIS's format") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise ValueError(f"{json_file}: not valid json: {error}") from error
     _check(isinstance(content, dict), json_file, "top level", content, "an object with 'videos' and 'categories'")
     return content
 
@@ -105,9 +127,7 @@ def _read_json(json_file: str) -> dict[str, Any]:
 def _check(condition: bool, json_file: str, place: str, found: Any, expected: str) -> None:
     """Raise the one kind of error that a faulty json gives."""
     if not condition:
-        shown = repr(found)
-        shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        raise ValueError(f"{json_file}: {place}: found {shown}, expected {expected}")
+        raise ValueError(f"{json_file}: {place}: found {_brief.repr(found)}, expected {expected}")
 
 
 def _objects(content: dict[str, Any], key: str, json_file: str) -> list[dict[str, Any]]:
@@ -150,9 +170,14 @@ def _contiguous_ids(content: dict[str, Any], json_file: str, dataset_name: str |
         known = index is not None and 0 <= index < len(registered_classes)
         expected = repr(registered_classes[index]) if known else "no such category"
         place = f"category {category['id']}: name"
-        agrees = known and registered_classes[index] == category["name"]
+        agrees = known and _plain(registered_classes[index]) == _plain(category["name"])
         _check(agrees, json_file, place, category["name"], f"{expected}, as data set '{dataset_name}' is registered")
     return registered_ids
+
+
+def _plain(name: str) -> str:
+    """A class name without what differs between copies of the same annotations: capitals, and "_" for a blank."""
+    return name.casefold().replace("_", " ")
 
 
 def _video_records(content: dict[str, Any], json_file: str, image_root: str) -> dict[int, dict[str, Any]]:
@@ -168,7 +193,8 @@ def _video_records(content: dict[str, Any], json_file: str, image_root: str) -> 
             _check(isinstance(name, str), json_file, f"{place}: file_names[{frame}]", name, "a path")
         for key in ("height", "width"):
             size = video.get(key)
-            _check(type(size) is int and size > 0, json_file, f"{place}: {key}", size, "a positive integer")
+            fits = type(size) is int and 0 < size <= MAX_SIDE
+            _check(fits, json_file, f"{place}: {key}", size, f"a positive integer of at most {MAX_SIDE} pixels")
         length = video.get("length", len(names))
         _check(length == len(names), json_file, f"{place}: length", length, f"{len(names)}, the number of file_names")
         records[video["id"]] = {
@@ -192,9 +218,9 @@ def _add_annotations(
     for annotation in annotations:
         place = f"annotation {annotation['id']}"
         video_id, category_id = annotation.get("video_id"), annotation.get("category_id")
-        known_video = isinstance(video_id, int) and video_id in records
+        known_video = type(video_id) is int and video_id in records
         _check(known_video, json_file, f"{place}: video_id", video_id, "the id of one of 'videos'")
-        known_category = isinstance(category_id, int) and category_id in listed
+        known_category = type(category_id) is int and category_id in listed
         _check(known_category, json_file, f"{place}: category_id", category_id, "the id of one of 'categories'")
         iscrowd = annotation.get("iscrowd", 0)
         _check(iscrowd in (0, 1), json_file, f"{place}: iscrowd", iscrowd, "0 or 1")
@@ -222,96 +248,19 @@ def _check_frames(annotation: dict[str, Any], record: dict[str, Any], json_file:
         if len(entries) != length:
             expected = f"{length}, an entry for each frame of video {record['video_id']}"
             _check(False, json_file, f"{place}: length of {key}", len(entries), expected)
+        for frame, entry in enumerate(entries if key != "segmentations" else ()):
+            is_entry, expected = (_is_box, "[x, y, width, height]") if key == "bboxes" else (_is_number, "a number")
+            fits = entry is None or is_entry(entry)
+            _check(fits, json_file, f"{place}: {key}[{frame}]", entry, f"{expected} or null")
     fault = find_fault(annotation["segmentations"], height, width)
     if fault is not None:
         frame, message = fault
         raise ValueError(f"{json_file}: {place}: segmentations[{frame}] of video {record['video_id']}: {message}")
 
 
-def find_fault(segmentations: Sequence[Any], height: int, width: int) -> tuple[int, str] | None:
-    """The first fault among segmentations on frames of `height` × `width`: its index and what is wrong, or None.
-
-    A segmentation is a compressed or uncompressed RLE or a list of polygons; None and empty ones are left out.
-    """
-    compressed = {}  # index -> counts
-    for index, segmentation in enumerate(segmentations):
-        if segmentation is None or segmentation == []:
-            continue
-        fault = _form_fault(segmentation, height, width)
-        if fault is not None:
-            return index, fault
-        counts = segmentation["counts"] if isinstance(segmentation, dict) else None
-        if isinstance(counts, str | bytes):
-            compressed[index] = counts.encode(errors="surrogatepass") if isinstance(counts, str) else counts
-    if compressed:
-        for index, total in zip(compressed, count_pixels(list(compressed.values())), strict=True):
-            if total != height * width:
-                found = "counts that are no RLE" if total < 0 else f"counts that add up to {total}"
-                return index, f"found an RLE with {found}, expected {height * width}, height times width"
-    return None
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= MAX_NUMBER
 
 
-def _form_fault(segmentation: Any, height: int, width: int) -> str | None:
-    """What is wrong with a segmentation, but for the runs of a compressed RLE."""
-    if isinstance(segmentation, list):
-        return _polygons_fault(segmentation)
-    if not isinstance(segmentation, dict):
-        return f"found {type(segmentation).__name__}, expected an RLE, polygons or null"
-    size = segmentation.get("size")
-    if not isinstance(size, list | tuple) or list(size) != [height, width]:
-        return f"found an RLE of size {size}, expected [{height}, {width}]"
-    counts = segmentation.get("counts")
-    if isinstance(counts, str | bytes):
-        return None if counts else "found an RLE with empty counts"
-    if not isinstance(counts, list):
-        return f"found RLE counts of type {type(counts).__name__}, expected a string or a list"
-    if not all(type(count) is int and count >= 0 for count in counts):
-        return "found an RLE with counts that are not whole numbers"
-    if sum(counts) != height * width:
-        return f"found an RLE with counts that add up to {sum(counts)}, expected {height * width}, height times width"
-    return None
-
-
-def _polygons_fault(polygons: list[Any]) -> str | None:
-    for polygon in polygons:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2 != 0:
-            return "found a polygon that is no list of x, y, x, y, ...; expected at least three points"
-        if not all(isinstance(value, int | float) and abs(value) <= MAX_COORDINATE for value in polygon):
-            return f"found a polygon with coordinates that are not numbers of pixels, at most {MAX_COORDINATE}"
-    return None
-
-
-def count_pixels(counts: Sequence[bytes]) -> list[int]:
-    """How many pixels, inside and outside of the mask, each compressed RLE (not empty) describes; -1 for what is none.
-
-    pycocotools takes an RLE that ends too early without a word, and leaves the rest of the mask to chance.
-
-    A run is written as a number in groups of five bits, lowest first, a character of 48 + group each, with 32 added to
-    all but its last character; a last group of 16 or more makes it negative. From the fourth run on, the number is the
-    difference to the run before the previous one (pycocotools' maskApi.c, `rleToString`).
-    """
-    groups = np.frombuffer(b"".join(counts), dtype=np.uint8) - np.uint8(48)  # other characters end up above 63
-    is_last = groups & 32 == 0
-    ends = np.cumsum([len(text) for text in counts])
-    last = np.flatnonzero(is_last)
-    num_lower = np.diff(last, prepend=-1) - 1  # groups of a number before its last one
-    if groups.max() > 63 or not is_last[ends - 1].all() or num_lower.max() > 6:
-        return [-1] if len(counts) == 1 else [count_pixels([text])[0] for text in counts]
-
-    numbers = (groups[last].astype(np.int64) ^ 16) - 16 << 5 * num_lower
-    for step in range(1, num_lower.max() + 1):
-        longer = np.flatnonzero(num_lower >= step)
-        lower = groups[last[longer] - step].astype(np.int64) & 31
-        numbers[longer] += lower << 5 * (num_lower[longer] - step)
-
-    # A run is the sum of every second number up to its own, the first one aside: a number counts once for each run that
-    # it is part of.
-    number_ends = np.searchsorted(last, ends)
-    weights = np.arange(len(numbers))[::-1] // 2 + 1
-    totals, start = [], 0
-    for end in number_ends.tolist():
-        text_numbers = numbers[start:end]
-        later = np.dot(text_numbers[1:], weights[len(weights) - (end - start) + 1 :])
-        totals.append(int(text_numbers[0] + later))
-        start = end
-    return totals
+def _is_box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) in (0, 4) and all(map(_is_number, value))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import yaml
 from detectron2.config import CfgNode, get_cfg
+from detectron2.data import MetadataCatalog
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
@@ -15,11 +16,15 @@ from detectron2.utils.file_io import PathManager
 from ..config import add_ifc_config
 from ..data.augmentation import CROP_TYPES, build_augmentation
 from ..data.build import check_frames, is_video_dataset, load_records
+from ..data.own import register_video_json
+from ..data.ytvis import load_categories
 from .optimizer import FULL_MODEL, OPTIMIZERS
 
 
 def setup_config(config_file: str, opts: Sequence[str], resume: bool = False) -> CfgNode:
     """detectron2's and IFC's defaults, changed by a file and then by "KEY VALUE" pairs, checked and frozen.
+
+    The data sets of DATASETS.VIDEO_JSON are registered. A MODEL.IFC.NUM_CLASSES of 0 becomes the number it stands for.
 
     Args:
         config_file: a YAML file; empty for the defaults. Tags that run code are refused.
@@ -27,8 +32,8 @@ def setup_config(config_file: str, opts: Sequence[str], resume: bool = False) ->
         resume: the last checkpoint in OUTPUT_DIR, if there is one, is read in place of MODEL.WEIGHTS.
 
     Raises:
-        FileNotFoundError: without that file, or without the MODEL.WEIGHTS it names.
-        ValueError: for a key or value that does not exist, see `check_config`.
+        FileNotFoundError: without that file, or without the MODEL.WEIGHTS or DATASETS.VIDEO_JSON it names.
+        ValueError: for a key or value that does not exist, see `check_config`, and for data sets that cannot be used.
     """
     cfg = get_cfg()
     add_ifc_config(cfg)
@@ -39,6 +44,9 @@ def setup_config(config_file: str, opts: Sequence[str], resume: bool = False) ->
     if len(opts) % 2:
         raise ValueError(f"command line: expected KEY VALUE pairs, found an odd number of words: {' '.join(opts)}")
     _merge(lambda: cfg.merge_from_list(list(opts)), where="command line")
+    register_own_datasets(cfg)
+    if cfg.MODEL.IFC.NUM_CLASSES == 0:
+        cfg.MODEL.IFC.NUM_CLASSES = _count_classes(cfg)
     check_config(cfg)
     if not (resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint"))):
         _check_weights(cfg.MODEL.WEIGHTS)
@@ -62,6 +70,32 @@ def _shortened(message: str, num_ends: int = 120) -> str:
     """yacs shows all of a node that a value was given for; the key comes last."""
     message = " ".join(message.split())
     return message if len(message) <= 2 * num_ends else f"{message[:num_ends]} … {message[-num_ends:]}"
+
+
+def register_own_datasets(cfg: CfgNode) -> None:
+    """Register DATASETS.VIDEO_JSON, and read the classes of those data sets that are tested: labels for whoever draws.
+
+    Raises:
+        OSError, ValueError: for an entry or file that cannot be used.
+    """
+    register_video_json(cfg.DATASETS.VIDEO_JSON)
+    own = {name for name, *_ in cfg.DATASETS.VIDEO_JSON}
+    for name in cfg.DATASETS.TEST:
+        if name in own and MetadataCatalog.get(name).get("thing_classes") is None:
+            load_categories(name)
+
+
+def _count_classes(cfg: CfgNode) -> int:
+    """How many classes the data that the model is trained on has."""
+    if not cfg.DATASETS.TRAIN:
+        raise ValueError("MODEL.IFC.NUM_CLASSES: found 0, expected a number without data sets in DATASETS.TRAIN")
+    name = cfg.DATASETS.TRAIN[0]
+    if is_video_dataset(name) and MetadataCatalog.get(name).get("thing_classes") is None:
+        load_categories(name)
+    classes = MetadataCatalog.get(name).get("thing_classes")
+    if not classes:
+        raise ValueError(f"MODEL.IFC.NUM_CLASSES: found 0, expected a number, as data set '{name}' lists no classes")
+    return len(classes)
 
 
 def check_config(cfg: CfgNode) -> None:
@@ -156,6 +190,7 @@ def check_test_datasets(cfg: CfgNode) -> None:
         OSError, ValueError: for a data set that cannot be read, does not fit MODEL.IFC.NUM_CLASSES or cannot give what
             TEST.EXPECTED_RESULTS expects.
     """
+    register_video_json(cfg.DATASETS.VIDEO_JSON)  # which each process of a launch has to do for itself
     names, expected = list(cfg.DATASETS.TEST), cfg.TEST.EXPECTED_RESULTS
     if expected and len(names) != 1:
         raise ValueError(

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packed records: the same content, unpacked piece by piece, shared by all processes."""
+
+import copy
+import multiprocessing
+import pickle
+from multiprocessing.reduction import ForkingPickler
+
+import pytest
+import torch
+from detectron2.structures import BoxMode
+
+from ifc.data.records import PackedList, PackedRecords
+
+RLE = {"size": [2, 3], "counts": "06"}
+RECORDS = [
+    {
+        "video_id": 7,
+        "file_names": ["a/0.jpg", "a/1.jpg", "a/2.jpg"],
+        "annotations": [
+            {"id": 1, "category_id": 0, "segmentations": [RLE, None, [[1, 2, 3, 4, 5, 6]]], "bboxes": None},
+            {"id": 2, "category_id": 3, "segmentations": [None, [], None], "bboxes": [None, [1, 2, 3.5, 4], None]},
+        ],
+    },
+    {"video_id": 8, "file_names": ["b/0.jpg"], "annotations": []},
+    {"video_id": 9, "file_names": ["c/0.jpg"]},
+    {
+        "image_id": 3,
+        "annotations": [{"bbox": (0, 1, 2, 3), "bbox_mode": BoxMode.XYWH_ABS, "segmentation": {"counts": b"06"}}],
+    },
+]
+
+
+def plain(packed):
+    return [copy.deepcopy(packed[index]) for index in range(len(packed))]
+
+
+def test_items_are_what_was_packed():
+    before = copy.deepcopy(RECORDS)
+    packed = PackedRecords(RECORDS)
+    assert before == RECORDS
+    assert plain(packed) == RECORDS
+    assert packed.num_bytes() < 2000
+    assert type(packed[3]["annotations"][0]["bbox_mode"]) is BoxMode
+    with pytest.raises(IndexError):
+        packed[4]
+    assert len(PackedRecords([])) == 0
+
+
+def test_items_are_made_anew():
+    packed = PackedRecords(RECORDS)
+    packed[0]["annotations"].pop()
+    packed[0]["annotations"][0]["category_id"] = 5
+    assert plain(packed) == RECORDS
+
+
+def test_a_packed_list_reads_as_a_list():
+    segmentations = PackedRecords(RECORDS)[0]["annotations"][0]["segmentations"]
+    expected = RECORDS[0]["annotations"][0]["segmentations"]
+    assert isinstance(segmentations, PackedList) and len(segmentations) == 3
+    assert list(segmentations) == [segmentations[index] for index in range(3)] == expected
+    assert (segmentations[-1], segmentations[1:], segmentations[::-1]) == (expected[2], expected[1:], expected[::-1])
+    with pytest.raises(IndexError):
+        segmentations[3]
+    for copied in (copy.copy(segmentations), copy.deepcopy(segmentations), pickle.loads(pickle.dumps(segmentations))):
+        assert type(copied) is list and copied == expected
+
+
+def test_only_what_is_asked_for_is_unpacked(monkeypatch):
+    packed, pieces = PackedRecords(RECORDS), []
+    unpack = PackedRecords.unpack
+    monkeypatch.setattr(PackedRecords, "unpack", lambda self, piece: pieces.append(piece) or unpack(self, piece))
+    record = packed[0]
+    assert pieces == [0]
+    record["annotations"][0]["segmentations"][2]
+    record["annotations"][1]["bboxes"][1]
+    assert pieces == [0, 4 + 2, 4 + 3 + 3 + 1]  # four records, then their lists' entries
+
+
+def send_back(packed, queue):
+    queue.put((plain(packed), packed._content.is_shared(), packed._offsets.is_shared()))
+
+
+def test_a_spawned_process_gets_a_handle():
+    context = multiprocessing.get_context("spawn")
+    packed, queue = PackedRecords(RECORDS), context.SimpleQueue()
+    process = context.Process(target=send_back, args=(packed, queue))
+    process.start()
+    received = queue.get()
+    process.join()
+    assert received == (RECORDS, True, True)
+    assert packed._content.is_shared()
+
+
+def test_a_handle_does_not_grow_with_the_records():
+    handles = [len(ForkingPickler.dumps(PackedRecords(RECORDS * times))) for times in (1, 100)]
+    assert handles[1] < handles[0] + 100 < 2000
+
+
+def pack_in_rank(rank, folder, reports):
+    from ifc.data.records import pack_once
+
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", world_size=3, rank=rank)
+    # What the second process packs, if it packs, is told from the first one's.
+    packed = pack_once([{"from": rank, "annotations": []}, *RECORDS])
+    reports.put((rank, packed[0]["from"], plain(packed)[1:] == RECORDS))
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+def test_processes_of_one_launch_share_what_the_first_packs(tmp_path):
+    context = torch.multiprocessing.get_context("spawn")
+    reports = context.SimpleQueue()
+    torch.multiprocessing.spawn(pack_in_rank, (str(tmp_path), reports), nprocs=3)
+    assert sorted(reports.get() for _ in range(3)) == [(rank, 0, True) for rank in range(3)]
