@@ -3,6 +3,9 @@
 
 from setuptools import find_packages, setup
 
+FAST_COCO = ["faster-coco-eval>=1.6"]  # AP of COCO test sets; pycocotools does it otherwise
+TRACKING = ["trackeval>=1.3"]  # HOTA, IDF1 and MOTA
+
 setup(
     name="detectron2-ifc",
     version="0.1.0",
@@ -27,6 +30,8 @@ setup(
         "detectron2>=0.5",
         "av>=17",
         "fvcore>=0.1.5.post20221221",
+        "jinja2>=3.1",
+        "matplotlib>=3.9",
         "numpy>=1.26",
         # detectron2's visualizer imports cv2. opencv-python's wheels need the system's libGL and X11, which servers
         # and containers lack; the headless ones have the same functions but for windows.
@@ -34,7 +39,12 @@ setup(
         "pillow>=10.1",
         "pycocotools>=2.0.8",
         "scipy>=1.11",
+        "tabulate>=0.9",
         "tqdm>=4.66",
     ],
-    extras_require={"dev": ["hypothesis>=6.100", "import-linter>=2.1", "pytest>=8", "ruff>=0.17,<0.18"]},
+    extras_require={
+        "fast-coco": FAST_COCO,
+        "tracking": TRACKING,
+        "dev": ["hypothesis>=6.100", "import-linter>=2.1", "pytest>=8", "ruff>=0.17,<0.18", *FAST_COCO, *TRACKING],
+    },
 )

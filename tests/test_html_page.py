@@ -71,7 +71,7 @@ def test_the_page_holds_what_was_added_as_text(page):
 
 def test_columns_of_numbers_are_aligned_at_the_right(page):
     cells = [attributes.get("class") for tag, attributes in Reader(page.render()).tags if tag in ("th", "td")]
-    assert cells == [None, "number"] * 3
+    assert cells == ["text", "number"] * 3
 
 
 def test_images_are_inside(page):

@@ -10,7 +10,6 @@ from typing import Any
 import jinja2
 import matplotlib
 import numpy as np
-from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -61,10 +60,12 @@ figcaption { font-size: .9rem; max-width: 45rem; overflow-wrap: anywhere; }
 {% if part.caption %}
 <caption>{{ part.caption }}</caption>
 {% endif %}
-<thead><tr>{% for cell in part.header %}<th{{ part.classes[loop.index0] }}>{{ cell }}</th>{% endfor %}</tr></thead>
+<thead>
+<tr>{% for cell in part.header %}<th class="{{ part.classes[loop.index0] }}">{{ cell }}</th>{% endfor %}</tr>
+</thead>
 <tbody>
 {% for row in part.rows %}
-<tr>{% for cell in row %}<td{{ part.classes[loop.index0] }}>{{ cell }}</td>{% endfor %}</tr>
+<tr>{% for cell in row %}<td class="{{ part.classes[loop.index0] }}">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody>
 </table></div>
@@ -107,7 +108,7 @@ class HtmlPage:
             if len(row) != len(header):
                 raise ValueError(f"table: found a row of {len(row)} cells, expected {len(header)}: {row}")
         columns = zip(*shown, strict=True) if shown else ([] for _ in header)
-        classes = [Markup(' class="number"' if _is_numeric(c) else "") for c in columns]
+        classes = ["number" if _is_numeric(column) else "text" for column in columns]
         self._parts.append(
             {"kind": "table", "header": list(header), "rows": shown, "caption": caption, "classes": classes}
         )
