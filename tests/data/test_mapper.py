@@ -11,6 +11,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from detectron2.data.detection_utils import read_image
 from detectron2.structures import Boxes
 from hypothesis import given
 from hypothesis import strategies as st
@@ -301,6 +302,32 @@ def test_image_for_testing(cfg, image_record):
         "file_name": image_record["file_name"],
     }
     assert set(sample) == {"image", "image_id", "height", "width", "file_name"}
+
+
+# Frames
+
+
+@pytest.mark.parametrize("image_format", ["RGB", "BGR"])
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("RGB", {}),
+        ("RGB", {"quality": 95, "subsampling": "4:4:4"}),
+        ("RGB", {"quality": 30, "progressive": True}),
+        ("L", {}),
+        ("CMYK", {}),
+    ],
+)
+def test_jpegs_are_read_as_detectron2_reads_them(tmp_path, image_format, mode, options):
+    noise = np.random.default_rng(0).integers(0, 256, (7, 11, 3), dtype=np.uint8)
+    image = Image.fromarray(noise).resize((45, 31), Image.BICUBIC).convert(mode)
+    for orientation in range(1, 9):
+        path = str(tmp_path / f"{orientation}.jpg")
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        image.save(path, exif=exif, **options)
+        expected = read_image(path, image_format)
+        np.testing.assert_array_equal(read_frame(path, image_format, expected.shape[:2]), expected)
 
 
 # Faulty frames

@@ -2,8 +2,10 @@
 """Reading jsons in YTVIS's format, good ones and faulty ones."""
 
 import copy
+import functools
 import json
 import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ifc.data.masks import read_masks
 from ifc.data.ytvis import class_colors, load_ytvis_json
 
 
@@ -241,28 +244,88 @@ def test_json_that_is_nested_without_end(tiny):
         load_ytvis_json(tiny.json_file, tiny.image_root)
 
 
+# Fuzzing
+
+NUMBERS = st.integers() | st.floats() | st.sampled_from([0, -1, 2**31, 2**63, 10**4000, 1e308, float("nan")])
+WORDS = st.sampled_from(["", "id", "size", "counts", "PPPl0", "0" * 500, "\ud800", "\0", "../..", "é"])
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "size", "counts"]), inner),
-    max_leaves=6,
+    st.none() | st.booleans() | NUMBERS | WORDS | st.just([[]] * 300),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=8,
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def load_within_bounds(json_file, image_root):
+    """Load, and take the masks of what was loaded, in memory of at most 100 times the file's size.
+
+    Returns the error, if there was one, which is one line that names the file and what was found in it.
+    """
+    error = None
+    tracemalloc.start()
+    try:
+        for record in load_ytvis_json(json_file, image_root):
+            for annotation in record.get("annotations", []):
+                for segmentation in filter(None, annotation["segmentations"]):
+                    read_masks([segmentation], (record["height"], record["width"]), "here")
+    except ValueError as raised:
+        error = str(raised)
+        assert re.match(rf"{re.escape(json_file)}: (\S.*: found .*expected|not valid json|not text|nested)", error)
+        assert len(error) < len(json_file) + 400
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 500_000 + 100 * Path(json_file).stat().st_size
+    return error
+
+
+fuzz = functools.partial(settings, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@fuzz(max_examples=200)
 @given(data=st.data())
 def test_any_value_anywhere_gives_a_result_or_one_clear_error(tiny, data):
     content = copy.deepcopy(tiny.content)
-    node, path = content, []
-    while isinstance(node, dict | list) and node and (not path or data.draw(st.integers(0, 3)) > 0):
-        parent = node
-        keys = sorted(node) if isinstance(node, dict) else range(len(node))
-        path.append(data.draw(st.sampled_from(list(keys))))
-        node = parent[path[-1]]
-    parent[path[-1]] = data.draw(JSON_VALUES)
+    for _ in range(data.draw(st.integers(1, 3))):
+        node, path = content, []
+        while isinstance(node, dict | list) and node and (not path or data.draw(st.integers(0, 3)) > 0):
+            parent = node
+            keys = sorted(node) if isinstance(node, dict) else range(len(node))
+            path.append(data.draw(st.sampled_from(list(keys))))
+            node = parent[path[-1]]
+        parent[path[-1]] = data.draw(JSON_VALUES)
     Path(tiny.json_file).write_text(json.dumps(content))
-    try:
-        records = load_ytvis_json(tiny.json_file, tiny.image_root)
-    except ValueError as error:
-        assert str(error).startswith(tiny.json_file)
-    else:
-        assert records
+    load_within_bounds(tiny.json_file, tiny.image_root)
+
+
+@fuzz(max_examples=100)
+@given(cut=st.integers(0, 10**6), damage=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=3))
+def test_damaged_text_gives_a_result_or_one_clear_error(tiny, cut, damage):
+    text = bytearray(json.dumps(tiny.content).encode())
+    for place, value in damage:
+        text[place % len(text)] = value
+    kept = cut % len(text) if cut % 3 == 0 else len(text)
+    Path(tiny.json_file).write_bytes(text[:kept])
+    error = load_within_bounds(tiny.json_file, tiny.image_root)
+    assert kept == len(text) or error
+
+
+@pytest.mark.parametrize("depth", [10, 300, 900, 990, 5000])
+@pytest.mark.parametrize("path", [("videos", 0, "id"), (*SEGMENTATION,), (*SEGMENTATION, "size")])
+def test_nesting_of_any_depth(tiny, path, depth):
+    set_at(*path, "MARK")(tiny.content)
+    Path(tiny.json_file).write_text(json.dumps(tiny.content).replace('"MARK"', "[" * depth + "]" * depth))
+    assert load_within_bounds(tiny.json_file, tiny.image_root)
+
+
+@pytest.mark.parametrize("digits", [4000, 5000, 100_000])
+def test_a_number_of_any_length(tiny, digits):
+    tiny.content["videos"][0]["width"] = "MARK"
+    Path(tiny.json_file).write_text(json.dumps(tiny.content).replace('"MARK"', "9" * digits))
+    assert load_within_bounds(tiny.json_file, tiny.image_root)
+
+
+@pytest.mark.parametrize("character", "0oPO")
+def test_memory_of_a_long_rle(tiny, character):
+    set_at(*SEGMENTATION, {**RLE, "counts": character * 300_000 + "0"})(tiny.content)
+    tiny.write()
+    error = load_within_bounds(tiny.json_file, tiny.image_root)
+    assert re.search(r"annotation 101: segmentations\[0\] of video 11: found an RLE with counts that", error)

@@ -5,8 +5,10 @@ import re
 
 import pytest
 import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from engine.tiny import BASE, tiny_config, write_config
 
+from ifc.data.shapes import CATEGORIES
 from ifc.engine import check_test_datasets, setup_config
 
 PUBLISHED = BASE.parent
@@ -30,6 +32,66 @@ def test_file_then_command_line(tmp_path):
 def test_the_projects_own_files(path):
     cfg = setup_config(str(path), ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])
     assert cfg.MODEL.META_ARCHITECTURE == "Ifc"
+    for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
+        assert len(MetadataCatalog.get(name).thing_classes) == cfg.MODEL.IFC.NUM_CLASSES
+
+
+@pytest.fixture
+def own(data):
+    """[name, json file, folder of the frames] of data sets "own_train" and "own_val", forgotten after the test."""
+    shapes = data / "shapes"
+    yield [[f"own_{split}", f"{shapes}/{split}.json", f"{shapes}/{split}/JPEGImages"] for split in ("train", "val")]
+    for name in ("own_train", "own_val"):
+        if name in DatasetCatalog:
+            DatasetCatalog.pop(name)
+            MetadataCatalog.pop(name)
+
+
+def own_opts(entries, *opts):
+    names = ("DATASETS.TRAIN", ("own_train",), "DATASETS.TEST", ("own_val",), "MODEL.IFC.NUM_CLASSES", 0)
+    return ("DATASETS.VIDEO_JSON", entries, *names, *opts)
+
+
+def test_own_data_sets_and_their_classes(tmp_path, own):
+    cfg = tiny_config(tmp_path, *own_opts(own))
+    assert len(CATEGORIES) == cfg.MODEL.IFC.NUM_CLASSES
+    assert MetadataCatalog.get("own_val").thing_classes == list(CATEGORIES.values())
+    check_test_datasets(cfg)
+
+
+def test_own_data_sets_in_a_file_and_in_another_process(tmp_path, own):
+    """What another process gets is the configuration; it registers its data sets before it reads them."""
+    path = tmp_path / "own.yaml"
+    listed = "".join(f"    - [{', '.join(entry)}]\n" for entry in own)
+    path.write_text(f"_BASE_: {write_config(tmp_path)}\nDATASETS:\n  VIDEO_JSON:\n{listed}  TEST: [own_val]\n")
+    cfg = setup_config(str(path), [])
+    DatasetCatalog.pop("own_val")
+    MetadataCatalog.pop("own_val")
+    check_test_datasets(cfg)
+    assert MetadataCatalog.get("own_val").thing_classes == list(CATEGORIES.values())
+
+
+def test_number_of_classes_of_known_data_sets(tmp_path):
+    cfg = tiny_config(tmp_path, "DATASETS.TRAIN", ("ovis_train",), "MODEL.IFC.NUM_CLASSES", 0)
+    assert cfg.MODEL.IFC.NUM_CLASSES == 25
+
+
+def test_number_of_classes_of_nothing(tmp_path, variant):
+    images = variant("coco_train")
+    for names, message in (((), "without data sets in DATASETS.TRAIN"), ((images,), f"'{images}' lists no classes")):
+        found = error_of(tmp_path, "DATASETS.TRAIN", names, "MODEL.IFC.NUM_CLASSES", 0)
+        assert re.match(f"MODEL.IFC.NUM_CLASSES: found 0, expected a number.*{message}", found)
+    assert error_of(tmp_path, "MODEL.IFC.NUM_CLASSES", -1) == "MODEL.IFC.NUM_CLASSES: found -1, expected at least 1"
+
+
+def test_own_data_sets_that_cannot_be_used(tmp_path, own):
+    missing = [["own_train", "nowhere.json", own[0][2]], own[1]]
+    message = "nowhere.json: annotation file of data set 'own_train' does not exist"
+    assert error_of(tmp_path, *own_opts(missing), kind=FileNotFoundError) == message
+    assert error_of(tmp_path, *own_opts([["own_val"]])).startswith(
+        "DATASETS.VIDEO_JSON[0]: found ['own_val'], expected "
+    )
+    assert error_of(tmp_path, *own_opts("own.json")).startswith("command line: Type mismatch")
 
 
 def test_missing_config_file(tmp_path):
