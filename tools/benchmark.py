@@ -8,6 +8,9 @@ Example:
 The defaults are the task that IFC's speed is measured by: one video of 36 frames, 360x640 as the network sees it and
 720x1280 as its masks are wanted, with 12 instances; with --window 36 and with --window 5.
 
+Each --variant "KEY VALUE ..." repeats it with these options on top, in the same run: that is how an optimisation's own
+ratio is measured.
+
 What runs is the model of the config as evaluation and demo.py run it, on the frames of a temporary H.264 video of
 synthetic shapes. Its weights are random, so that no checkpoint is needed, and a random network finds nothing that can
 be tracked. Therefore what it says of a window is replaced, after it was computed in full: N of the queries, spread
@@ -26,6 +29,9 @@ Stages:
     tracker         joins the windows' instances to those of the video
     masks to RLE    resizing to the output size, threshold, run lengths
     other           everything between the stages, building the list of tracks included
+
+With --read-ahead decoding runs beside the rest, as in demo.py; its time then is that of waiting for it. A network that
+torch.compile made has its stages up to the projections in one, the backbone's.
 
 On a GPU each stage ends with a synchronisation, so that its time is its own; the total then is that of a run without
 them, and the stages add up to more. CPU time far below the total (on a CPU) says that other programs had the
@@ -56,10 +62,12 @@ from torch import Tensor
 from ifc import Ifc
 from ifc.data.shapes import MIN_IMAGE_SIDE, render_video
 from ifc.engine import setup_config
+from ifc.engine.segmenter import FRAMES_AHEAD, READING_THREADS
 from ifc.files import write_json
-from ifc.inference import ClipTracker
+from ifc.inference import ClipTracker, InferenceNetwork
 from ifc.inference import video as video_engine
-from ifc.modeling import ClipPrediction, IfcNetwork
+from ifc.modeling import ClipPrediction
+from ifc.read_ahead import read_ahead
 from ifc.visualization import FrameSource, VideoWriter, open_frames
 
 STAGES = (
@@ -153,15 +161,20 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 @contextlib.contextmanager
 def timed_stages(model: Ifc, clock: StageClock) -> Iterator[None]:
     """Have the model's parts, which are left as they are, report their time to `clock`."""
-    parts = (
-        (model, "normalize", "normalisation"),
-        (model.detr, "encode_frames", "projections"),
-        (model.detr.backbone[0], "forward", "backbone"),  # inside encode_frames
-        (model.detr, "predict_clips", "clip network"),
+    network = model.inference.network
+    network.prepare()
+    parts = [
+        (model.normalize, "forward", "normalisation"),  # inside encode_frames
+        (network, "encode_frames", "backbone" if network.is_compiled else "projections"),
+        (network, "predict_clips", "clip network"),
         (ClipTracker, "update", "tracker"),
         (ClipTracker, "release", "tracker"),
-        (video_engine, "encode_masks", "masks to RLE"),
-    )
+        (video_engine, "encode_frames", "masks to RLE"),
+    ]
+    if network.is_compiled:
+        clock.seconds["projections"] = 0.0
+    else:
+        parts.append((network.network.backbone[0], "forward", "backbone"))  # inside encode_frames
     with contextlib.ExitStack() as stack:
         for owner, name, stage in parts:
             stack.enter_context(replaced(owner, name, clock.timed(getattr(owner, name), stage)))
@@ -183,6 +196,12 @@ def host_memory() -> tuple[int, int]:
         return peak, peak
 
 
+def reset_peak_memory() -> None:
+    """Have Linux count the process's peak from here on. Elsewhere the peak stays that of all runs before."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # What the network sees, and what it says
 # --------------------------------------------------------------------------------------------------------------------
@@ -201,24 +220,31 @@ class DecodedFrames:
     """A video's frames as the network takes them, decoded when they are asked for. Stands in for the list of frames of
     a loader's sample."""
 
-    def __init__(self, source: FrameSource, input_size: tuple[int, int], image_format: str, clock: StageClock):
+    def __init__(
+        self,
+        source: FrameSource,
+        input_size: tuple[int, int],
+        image_format: str,
+        clock: StageClock,
+        reads_ahead: bool = False,
+    ):
         self._source = source
         self._resize = T.Resize(input_size)
         self._is_bgr = image_format == "BGR"
         self._clock = clock
-
-    def __getitem__(self, index: int) -> Tensor:
-        return next(itertools.islice(iter(self), index, None))
+        self._reads_ahead = reads_ahead
 
     def __iter__(self) -> Iterator[Tensor]:
-        frames = iter(self._source)
+        if self._reads_ahead:
+            frames = read_ahead(self._to_input, self._source, ahead=FRAMES_AHEAD, workers=READING_THREADS)
+        else:
+            frames = map(self._to_input, self._source)
         while True:
             with self._clock.stage("decoding"):
                 frame = next(frames, None)
-                if frame is None:
-                    return
-                tensor = self._to_input(frame)
-            yield tensor
+            if frame is None:
+                return
+            yield frame
 
     def _to_input(self, frame: np.ndarray) -> Tensor:
         """(H, W, 3) uint8 RGB → (3, h, w) uint8."""
@@ -260,7 +286,7 @@ def class_logits(queries: Tensor, num_queries: int, num_classes: int) -> Tensor:
 
 
 @contextlib.contextmanager
-def scripted_instances(network: IfcNetwork, num_instances: int, clock: StageClock) -> Iterator[None]:
+def scripted_instances(network: InferenceNetwork, num_instances: int, clock: StageClock) -> Iterator[None]:
     """Have `network` report N instances while the block runs, as the program's description says. Its predictions are
     overwritten where they are, so that they take no memory of their own."""
     predict_clips = network.predict_clips
@@ -298,6 +324,7 @@ class Task:
         output_size: (height, width) of the masks.
         image_format: the config's INPUT.FORMAT.
         num_instances: N.
+        reads_ahead: whether frames are decoded ahead of the network.
     """
 
     video: Path
@@ -306,6 +333,7 @@ class Task:
     output_size: tuple[int, int]
     image_format: str
     num_instances: int
+    reads_ahead: bool = False
 
 
 @dataclass(frozen=True)
@@ -340,11 +368,11 @@ def run_once(model: Ifc, task: Task, by_stage: bool) -> Run:
         RuntimeError: if the result has other instances or frames than it must, or a stage was never entered.
     """
     clock = StageClock(model.device if by_stage else torch.device("cpu"))
-    frames = DecodedFrames(open_frames(task.video), task.input_size, task.image_format, clock)
+    frames = DecodedFrames(open_frames(task.video), task.input_size, task.image_format, clock, task.reads_ahead)
     with contextlib.ExitStack() as stack:
         if by_stage:
             stack.enter_context(timed_stages(model, clock))
-        stack.enter_context(scripted_instances(model.detr, task.num_instances, clock))
+        stack.enter_context(scripted_instances(model.inference.network, task.num_instances, clock))
         stack.enter_context(torch.no_grad())
         cpu_start = time.process_time()
         with clock.stage("other"):
@@ -377,6 +405,7 @@ def measure(model: Ifc, task: Task, *, repeat: int, warmup: int) -> dict[str, An
     is_cuda = model.device.type == "cuda"
     if is_cuda:
         torch.cuda.reset_peak_memory_stats(model.device)
+    reset_peak_memory()
     start, peak_before = host_memory()
     for _ in range(warmup):
         run_once(model, task, by_stage=False)
@@ -429,7 +458,22 @@ def report_text(report: dict[str, Any]) -> str:
     ]
     if memory["gpu_peak"] is not None:
         lines.append(f"GPU memory        {_mebibytes(memory['gpu_peak'])} at most")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_variant_lines(report)])
+
+
+def _variant_lines(report: dict[str, Any]) -> list[str]:
+    """A table of the variants, below the task as it is."""
+    if not report["variants"]:
+        return []
+    lines = ["", f"{'seconds':>9}{'faster':>9}{'backbone':>10}{'clip net':>10}{'MiB':>7}  options on top"]
+    for run in (report, *report["variants"]):
+        memory, stages = run["memory"], run["stages"]
+        peak = memory["host_peak"] if memory["gpu_peak"] is None else memory["gpu_peak"]
+        lines.append(
+            f"{run['total']:9.3f}{report['total'] / run['total']:8.2f}x{stages['backbone']:10.3f}"
+            f"{stages['clip network']:10.3f}{peak / 2**20:7.0f}  {run.get('variant', '(none)')}"
+        )
+    return lines
 
 
 def _growth(memory: dict[str, int]) -> str:
@@ -476,7 +520,18 @@ def build_parser() -> argparse.ArgumentParser:
         "--repeat", type=int, default=1, metavar="N", help="runs, of which the median one is reported (default: 1)"
     )
     parser.add_argument(
-        "--warmup", type=int, metavar="N", help="runs before, that do not count (default: 1 on a GPU, 0 on a CPU)"
+        "--warmup",
+        type=int,
+        metavar="N",
+        help="runs before, that do not count (default: 1 on a GPU or with torch.compile, 0 otherwise)",
+    )
+    parser.add_argument("--read-ahead", action="store_true", help="decode beside the rest")
+    parser.add_argument(
+        "--variant",
+        action="append",
+        default=[],
+        metavar='"KEY VALUE ..."',
+        help="the same once more with these config options on top; may be repeated",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, too")
     parser.add_argument(
@@ -502,8 +557,8 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise ValueError(f"--json {args.json}: expected a file in a folder that exists")
 
 
-def load_config(args: argparse.Namespace) -> CfgNode:
-    """The config that the arguments ask for.
+def load_config(args: argparse.Namespace, variant: Sequence[str] = ()) -> CfgNode:
+    """The config that the arguments ask for, with the options of a variant on top.
 
     Raises:
         OSError, ValueError: for a wrong config file, option or value.
@@ -516,7 +571,7 @@ def load_config(args: argparse.Namespace) -> CfgNode:
     opts = ["MODEL.WEIGHTS", ""]
     for key, value in chosen.items():
         opts += [] if value is None else [key, str(value)]
-    cfg = setup_config(args.config_file, opts + args.opts)
+    cfg = setup_config(args.config_file, [*opts, *args.opts, *variant])
     if cfg.MODEL.WEIGHTS:
         raise ValueError(
             f"MODEL.WEIGHTS: found {cfg.MODEL.WEIGHTS!r}, expected nothing: the benchmark's weights are random"
@@ -545,24 +600,17 @@ def benchmark(args: argparse.Namespace) -> dict[str, Any]:
     """
     check_arguments(args)
     cfg = load_config(args)
+    variants = {variant: load_config(args, variant.split()) for variant in args.variant}
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        model = build_model(cfg).eval()
         video = Path(folder) / "video.mp4"
         write_video(video, args.length, tuple(args.output_size))
-        task = Task(
-            video=video,
-            length=args.length,
-            input_size=tuple(args.input_size),
-            output_size=tuple(args.output_size),
-            image_format=cfg.INPUT.FORMAT,
-            num_instances=args.instances,
-        )
-        is_cuda = model.device.type == "cuda"
-        warmup = int(is_cuda) if args.warmup is None else args.warmup
-        measured = measure(model, task, repeat=args.repeat, warmup=warmup)
+        measured = measure_config(cfg, args, video)
+        measured["variants"] = [
+            {"variant": name, **measure_config(variant, args, video)} for name, variant in variants.items()
+        ]
+    is_cuda = torch.device(cfg.MODEL.DEVICE).type == "cuda"
     return {
         "config_file": args.config_file,
         "opts": args.opts,
@@ -574,12 +622,30 @@ def benchmark(args: argparse.Namespace) -> dict[str, Any]:
             "stride": cfg.MODEL.IFC.CLIP_STRIDE,
             "instances": args.instances,
         },
-        "device": torch.cuda.get_device_name(model.device) if is_cuda else "CPU",
+        "device": torch.cuda.get_device_name(cfg.MODEL.DEVICE) if is_cuda else "CPU",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "warmup": warmup,
         **measured,
     }
+
+
+def measure_config(cfg: CfgNode, args: argparse.Namespace, video: Path) -> dict[str, Any]:
+    """What `measure` gives for a config's model, and the number of warm-up runs."""
+    torch.manual_seed(0)
+    model = build_model(cfg).eval()
+    task = Task(
+        video=video,
+        length=args.length,
+        input_size=tuple(args.input_size),
+        output_size=tuple(args.output_size),
+        image_format=cfg.INPUT.FORMAT,
+        num_instances=args.instances,
+        reads_ahead=args.read_ahead,
+    )
+    # A GPU's kernels are chosen and a network is compiled at the first use.
+    warms_up = model.device.type == "cuda" or model.inference.network.is_compiled
+    warmup = int(warms_up) if args.warmup is None else args.warmup
+    return {"warmup": warmup, **measure(model, task, repeat=args.repeat, warmup=warmup)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

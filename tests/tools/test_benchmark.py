@@ -186,7 +186,8 @@ def test_frames_are_resized_as_the_loader_does_it(tool, make_task):
     for _ in range(2):
         assert np.array_equal(torch.stack(list(rgb)).numpy(), np.stack(expected))
     assert np.array_equal(torch.stack(list(bgr)).numpy(), np.stack(expected)[:, ::-1])
-    assert np.array_equal(rgb[1].numpy(), expected[1])
+    ahead = tool.DecodedFrames(source, (32, 53), "RGB", clock, reads_ahead=True)
+    assert np.array_equal(torch.stack(list(ahead)).numpy(), np.stack(expected))
     assert set(clock.seconds) == {"decoding"}
 
 
@@ -259,7 +260,8 @@ def test_a_run_has_all_stages_and_exactly_its_instances(
 
 def test_a_run_times_the_real_network_and_leaves_it_as_it_was(tool, make_model, make_task, monkeypatch):
     model, task = make_model("INPUT.SAMPLING_FRAME_NUM", "3"), make_task(5, 2)
-    parts = (model, model.detr, model.detr.backbone[0], ClipTracker, video_engine)
+    network = model.inference.network
+    parts = (model.normalize, model.detr.backbone[0], ClipTracker, video_engine)
     clips, predict_layers = [], type(model.detr).predict_layers
 
     def count(network, features, num_frames):
@@ -268,12 +270,14 @@ def test_a_run_times_the_real_network_and_leaves_it_as_it_was(tool, make_model, 
 
     monkeypatch.setattr(type(model.detr), "predict_layers", count)
     before = [dict(vars(part)) for part in parts]
+    own = set(vars(network))
     for by_stage in (True, False):
         clips.clear()
         run = tool.run_once(model, task, by_stage=by_stage)
-        assert clips == [(3, 3)] * 3
+        assert clips == [(9, 3)]  # three windows of three frames at once
         assert run.num_tracks == 12
         assert [dict(vars(part)) for part in parts] == before
+        assert set(vars(network)) == own
     assert set(run.seconds) == {"decoding", "other"}
 
 
@@ -281,7 +285,7 @@ def test_each_stage_has_the_time_of_its_part(tool, make_model, make_task, monkey
     """Time passes in one function of each part alone, a different power of ten in each."""
     model, task = make_model(), make_task(3, 2)
     parts = {
-        "normalisation": (type(model), "normalize"),
+        "normalisation": (type(model.normalize), "forward"),
         "backbone": (type(model.detr.backbone[0].backbone), "forward"),
         "projections": (type(model.detr.transformer), "encode_frames"),
         "clip network": (type(model.detr.mask_head), "pixel_features"),
@@ -303,12 +307,12 @@ def test_each_stage_has_the_time_of_its_part(tool, make_model, make_task, monkey
         monkeypatch.setattr(owner, name, waiting(getattr(owner, name), 10.0**exponent))
     assert tool.run_once(model, task, by_stage=True).seconds == {
         "decoding": 0,
-        "normalisation": 3 * 1,  # frames
+        "normalisation": 1,
         "backbone": 10,
         "projections": 100,
         "clip network": 1_000,
         "tracker": 10_000,
-        "masks to RLE": 3 * 100_000,
+        "masks to RLE": 2 * 100_000,  # of the frame that no later window holds, and of the others
         "other": 1_000_000,
     }
 
@@ -326,10 +330,10 @@ def test_a_result_of_another_length_is_an_error(tool, make_model, make_task):
 
 
 def test_a_stage_that_the_engine_does_not_enter_is_an_error(tool, make_model, make_task, monkeypatch):
-    encode_masks = video_engine.encode_masks
+    encode_frames = video_engine.encode_frames
     # An engine that took hold of the function before it was timed.
     release = video_engine.VideoStream._release
-    code = {**video_engine.__dict__, "encode_masks": encode_masks}
+    code = {**video_engine.__dict__, "encode_frames": encode_frames}
     monkeypatch.setattr(video_engine.VideoStream, "_release", FunctionType(release.__code__, code))
     with pytest.raises(RuntimeError, match="never entered: masks to RLE"):
         tool.run_once(make_model(), make_task(3, 2), by_stage=True)
@@ -398,6 +402,7 @@ def test_the_report_is_readable(tool):
             "host_growth": 200 * 2**20,
             "gpu_peak": None,
         },
+        "variants": [],
     }
     text = tool.report_text(report)
     assert "4 frames, 32x64 in, 48x80 out, windows of 5 every 2, 3 instances, 18 tracks" in text
@@ -410,6 +415,11 @@ def test_the_report_is_readable(tool):
     report["memory"] |= {"host_peak_before_start": 300 * 2**20, "gpu_peak": 50 * 2**20}
     text = tool.report_text(report)
     assert "less than 200 MiB over the start" in text and "50 MiB" in text.splitlines()[-1]
+    report["stages"] |= {"backbone": 0.75, "clip network": 0.25}
+    variant = {**report, "total": 0.5, "variant": "SOME.KEY 1", "variants": []}
+    table = [line.split() for line in tool.report_text({**report, "variants": [variant]}).splitlines()[-2:]]
+    assert table[0] == ["2.000", "1.00x", "0.750", "0.250", "50", "(none)"]
+    assert table[1] == ["0.500", "4.00x", "0.750", "0.250", "50", "SOME.KEY", "1"]
 
 
 @pytest.mark.parametrize("config_file", [TINY, BASE])
@@ -440,6 +450,19 @@ def test_options_change_the_task(tool, capsys):
     assert "windows of 2 every 2, 6 instances, 6 tracks" in text and "median of 2 runs" in text
 
 
+def test_variants_are_measured_in_the_same_run(tool, tmp_path, capsys):
+    path = tmp_path / "numbers.json"
+    variants = ["MODEL.IFC.FOLD_BATCH_NORM True MODEL.IFC.PRECISION bfloat16", "MODEL.IFC.WINDOWS_PER_BATCH 1"]
+    options = [*SMALL.split(), "--read-ahead", "--json", str(path), *(x for v in variants for x in ("--variant", v))]
+    assert tool.main(["--config-file", TINY, *options, "MODEL.IFC.CHANNELS_LAST", "False"]) == 0
+    report = json.loads(path.read_text())
+    assert [run["variant"] for run in report["variants"]] == variants
+    for run in report["variants"]:
+        assert (run["instances"], run["tracks"]) == (3, 18)
+        assert all(seconds > 0 for seconds in run["stages"].values())
+    assert all(variant in capsys.readouterr().out for variant in variants[:1])
+
+
 def test_threads_are_torchs(tool, monkeypatch, capsys):
     chosen = []
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
@@ -466,6 +489,7 @@ def test_threads_are_torchs(tool, monkeypatch, capsys):
         ("--device tpu", "MODEL.DEVICE: found 'tpu'"),
         ("--json missing/numbers.json", "--json missing/numbers.json: expected a file in a folder that exists"),
         ("MODEL.WEIGHTS WEIGHTS", "MODEL.WEIGHTS: found"),
+        ("--variant MODEL.IFC.COMPILE", "KEY VALUE pairs"),
         ("MODEL.NO_SUCH_KEY 1", "MODEL.NO_SUCH_KEY"),
         ("MODEL.IFC.CLIP_STRIDE", "KEY VALUE pairs"),
         ("--config-file missing.yaml", "missing.yaml: no such file"),

@@ -70,6 +70,11 @@ class InferenceNetwork:
         return self._network
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether torch.compile is used."""
+        return bool(self._compile_mode)
+
+    @property
     def device(self) -> torch.device:
         return self._source.query_embed.weight.device
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from .run_lengths import Rle
-from .run_lengths import encode_masks as encode_masks
 from .tracker import FinishedInstances
 
 

@@ -18,7 +18,8 @@ from torch import Tensor
 from ..modeling.network import ClipPrediction, FrameFeatures
 from .batch_size import num_frames_that_fit, num_windows_that_fit
 from .network import InferenceNetwork
-from .results import FrameMasks, VideoPrediction, build_prediction, encode_masks
+from .results import FrameMasks, VideoPrediction, build_prediction
+from .run_lengths import encode_frames
 from .tracker import ClipInstances, ClipTracker, FinishedInstances
 
 logger = logging.getLogger(__name__)
@@ -270,10 +271,11 @@ class VideoStream:
         """Take from the tracker what is final if no later window holds a frame before `before`; None: no later one."""
         self._features.drop(self._num_frames if before is None else before)
         frames, instances = self._tracker.release(before)
+        rles = encode_frames([frame.mask_logits for frame in frames], self.output_size)
         masks = []
-        for frame in frames:
-            rles = zip(frame.instance_ids.tolist(), encode_masks(frame.mask_logits, self.output_size), strict=True)
-            masks.append(FrameMasks(frame.index, {i: rle for i, rle in rles if rle is not None}))
+        for frame, frame_rles in zip(frames, rles, strict=True):
+            found = zip(frame.instance_ids.tolist(), frame_rles, strict=True)
+            masks.append(FrameMasks(frame.index, {i: rle for i, rle in found if rle is not None}))
         return StreamOutput(masks, [] if instances is None else [instances])
 
 
