@@ -3,19 +3,17 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as mask_utils
-from tqdm import tqdm
 
 from .faults import Fault, FaultLog
 from .frames import BadImageError, check_image
+from .parallel import map_videos
 from .reading import brief, is_frame_size, is_number, read_json
 from .rle import measure, read_runs
 from .structure import Structure, Video, read_structure, shown_id
@@ -106,21 +104,6 @@ def check_dataset(
         num_annotations=sum(len(video.annotations) for video in structure.videos),
         num_frames=sum(len(video.file_names or ()) for video in structure.videos),
     )
-
-
-def map_videos(function: Callable, items: Sequence[Any], num_workers: int, description: str | None) -> Iterator[Any]:
-    """`function` of each item, in order, by one or several processes; with a progress bar if it has a description."""
-    bar = partial(tqdm, total=len(items), desc=description, unit="video", disable=description is None)
-    if num_workers == 1 or len(items) < 2:
-        yield from bar(map(function, items))
-        return
-    # Not forked: OpenCV's and torch's threads do not survive that.
-    executor = ProcessPoolExecutor(min(num_workers, len(items)), get_context("spawn"))
-    try:
-        chunk = max(1, min(16, len(items) // (4 * num_workers)))
-        yield from bar(executor.map(function, items, chunksize=chunk))
-    finally:
-        executor.shutdown(cancel_futures=True)
 
 
 def check_video(video: Video, *, image_root: str | None, decode: bool, tolerance: Tolerance) -> list[Fault]:

@@ -18,6 +18,7 @@ class Video:
         size: (height, width) in pixels, None if the json gives none that can be.
         file_names: as the json gives them; None if they are no list.
         length: in frames, None if it is not known.
+        entry: the whole entry.
         annotations: (place in "annotations", entry).
     """
 
@@ -26,6 +27,7 @@ class Video:
     size: tuple[int, int] | None = None
     file_names: list[Any] | None = None
     length: int | None = None
+    entry: dict[str, Any] = field(default_factory=dict)
     annotations: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
 
 
@@ -129,6 +131,7 @@ def _read_videos(content: dict[str, Any], log: FaultLog) -> list[Video]:
                 size=size if is_frame_size(*size) else None,
                 file_names=file_names,
                 length=len(file_names) if file_names else length,
+                entry=entry,
             )
         )
         log.faults += video_log.faults

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line that splits a data set."""
+
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+from dataset_tools.small import SmallDataset
+
+import ifc  # noqa: F401 - before the program, which would load it without torch
+
+TOOL = Path(__file__).parents[2] / "tools" / "split_dataset.py"
+
+
+@pytest.fixture
+def split(monkeypatch):
+    """The program's `main`."""
+    monkeypatch.syspath_prepend(TOOL.parent)
+    spec = importlib.util.spec_from_file_location("split_dataset", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A json of two videos."""
+    return SmallDataset(tmp_path).write()
+
+
+def read(folder):
+    return {name: json.loads((folder / f"{name}.json").read_text()) for name in ("train", "val", "split")}
+
+
+def test_split_and_the_same_again_from_its_list(split, source, tmp_path, capsys):
+    assert split([str(source), "--output", str(tmp_path / "a"), "--val-videos", "1", "--seed", "4"]) == 0
+    assert "without a track in train: " in capsys.readouterr().out
+    made = read(tmp_path / "a")
+    assert len(made["train"]["videos"]) == len(made["val"]["videos"]) == 1
+    assert made["split"]["source_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert (made["split"]["seed"], made["split"]["source"]) == (4, source.name)
+    assert made["split"]["val"][0]["id"] == made["val"]["videos"][0]["id"]
+    assert split([str(source), "--output", str(tmp_path / "b"), "--videos", str(tmp_path / "a/split.json")]) == 0
+    again = read(tmp_path / "b")
+    assert all(again[name] == made[name] for name in ("train", "val"))
+    assert "made of another file" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("small.json --output out --val-fraction 1", "--val-fraction: found 1.0"),
+        ("small.json --output out --val-videos 2", "found 2, expected 1 to 1 of 2 videos"),
+        ("none.json --output out", "none.json"),
+        ("small.json --output out --videos small.json", "small.json: train: found nothing"),
+        ("small.json", "--output"),
+    ],
+)
+def test_bad_options_end_with_one_clear_error(split, source, tmp_path, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit_info:
+        split(options.split())
+    assert exit_info.value.code not in (0, None)
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_neither_a_split_nor_the_source_is_overwritten_unasked(split, source, tmp_path, capsys):
+    options = [str(source), "--output", str(tmp_path / "a"), "--val-videos", "1"]
+    split(options)
+    for more, message in (
+        (["--seed", "1"], "exists already"),
+        (["--overwrite", "--output", str(tmp_path)], "the data set itself"),
+    ):
+        if "--overwrite" in more:
+            source.rename(tmp_path / "train.json")
+            options[0] = str(tmp_path / "train.json")
+        with pytest.raises(SystemExit):
+            split([*options, *more])
+        assert message in capsys.readouterr().err
+    split([*options, "--seed", "1", "--overwrite"])
+    assert read(tmp_path / "a")["split"]["seed"] == 1
