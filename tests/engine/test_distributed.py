@@ -20,7 +20,7 @@ def folder(tmp_path_factory) -> Path:
     """Where two processes left their gradients, {scenario}_{rank}.pth."""
     folder = tmp_path_factory.mktemp("gradients")
     program = [sys.executable, train_share.__file__, write_config(folder), str(folder)]
-    run = subprocess.run(program, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(program, capture_output=True, text=True, timeout=900)  # hangs if it takes that long
     assert run.returncode == 0, run.stderr
     return folder
 
@@ -41,8 +41,8 @@ def test_gradients_are_those_of_one_process(folder, scenario):
     total = torch.cat([gradient.flatten() for gradient in expected.values()]).norm()
     for name, gradient in expected.items():
         assert torch.equal(first[name], second[name]), name
-        # Relative to the parameter's own gradient; that of a bias before a norm is zero but for rounding.
-        assert (first[name] - gradient).norm() < 1e-5 * gradient.norm() + 1e-7 * total, name
+        # The losses are float32's; that of a bias before a norm has no gradient but rounding.
+        assert (first[name] - gradient).norm() < 1e-6 * gradient.norm() + 1e-12 * total, name
 
 
 def test_one_process_needs_no_wrapper():

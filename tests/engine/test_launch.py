@@ -3,6 +3,7 @@
 
 import re
 import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -75,7 +76,7 @@ def test_several_machines_with_a_cpu_each(monkeypatch):
     assert (first_rank, world_size, url, main, args, keywords) == (2, 6, URL, print, ("a",), {"nprocs": 2})
     assert num_threads >= 1
     launch(print, 2, 1, 0, "auto", (), "cpu")
-    assert re.fullmatch(r"tcp://127.0.0.1:\d+", calls[0][0][1][3])
+    assert re.fullmatch(r"file:///.+/rendezvous", calls[0][0][1][3])  # no port, which others could take
 
 
 def test_gpus_go_through_detectron2s_launcher(monkeypatch, tmp_path):
@@ -94,6 +95,24 @@ def test_gpus_go_through_detectron2s_launcher(monkeypatch, tmp_path):
     assert [path.read_text() for path in tmp_path.iterdir()] == ["error: no"]
 
 
+def test_killing_the_launching_process_ends_the_others():
+    """Ctrl-C does not reach them where a shell started the program in the background, which is what is tried here."""
+    wait = "import time; print('waiting', flush=True); time.sleep(60)"
+    program = f"""
+import signal
+from ifc.engine import launch
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    launch(exec, 2, 1, 0, "auto", ({wait!r},), "cpu")
+"""
+    run = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    for _ in range(2):
+        assert run.stdout.readline() == "waiting\n"
+    run.kill()
+    # The output ends with the last process that holds it.
+    assert run.communicate(timeout=30) == ("", None)
+
+
 def test_address_that_is_taken(tmp_path):
     threads = torch.get_num_threads()
     with socket.socket() as taken:
@@ -101,7 +120,7 @@ def test_address_that_is_taken(tmp_path):
         taken.listen()
         url = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(SystemExit):
-            launch_module._cpu_process(0, 0, 2, threads, url, print, (), str(tmp_path))
+            launch_module._run_on_cpu(0, 0, 2, threads, url, print, (), str(tmp_path))
     assert [path.read_text().partition(" there")[0] for path in tmp_path.iterdir()] == [
         f"error: --dist-url {url}: the processes cannot meet"
     ]

@@ -48,9 +48,15 @@ def make_batch(instances_of_clips: list[int]) -> list[dict]:
 
 
 def gradients(cfg: CfgNode, instances_of_clips: list[int], losses: tuple[str, ...]) -> dict[str, torch.Tensor]:
-    """Gradients of the sum of `losses` for this process's share of the batch, averaged over the processes."""
+    """Gradients of the sum of `losses` for this process's share of the batch, averaged over the processes.
+
+    The network computes in float64. On frames this small, group norm sees as little as two numbers, whose difference it
+    makes large: float32's rounding, which depends on the number of threads, would be a thousandth of a gradient.
+    """
     torch.manual_seed(0)
-    model = distribute(build_model(cfg))
+    model = build_model(cfg).double()
+    model.criterion.float()  # which takes float32 from any network
+    model = distribute(model)
     batch, rank, world_size = make_batch(instances_of_clips), comm.get_rank(), comm.get_world_size()
     share = batch[rank * len(batch) // world_size : (rank + 1) * len(batch) // world_size]
     found = {}

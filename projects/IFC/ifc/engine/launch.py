@@ -2,10 +2,11 @@
 """Starting one process a GPU, or several processes on the CPU, and ending them all with one message."""
 
 import contextlib
+import multiprocessing
 import os
-import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def launch(
     the cores evenly. One process in all runs in place.
 
     A process that ends with `sys.exit(…)` ends them all with that message or status; of several messages one is shown.
+    If this process is killed, the others end, too.
 
     Args:
         device: MODEL.DEVICE.
@@ -60,16 +62,20 @@ def launch(
     if num_processes * num_machines == 1:
         main(*args)
         return
-    with tempfile.TemporaryDirectory() as messages:
+    with tempfile.TemporaryDirectory() as folder:
         try:
             if device.startswith("cpu"):
-                _launch_on_cpu(main, num_processes, num_machines, machine_rank, dist_url, args, messages)
+                # Unlike a port that was free a moment ago, a new file is nobody else's.
+                url = f"file://{folder}/rendezvous" if dist_url == "auto" else dist_url
+                ranks = (machine_rank * num_processes, num_machines * num_processes)
+                arguments = (*ranks, max(1, _num_cores() // num_processes), url, main, args, folder)
+                torch.multiprocessing.spawn(_run_on_cpu, arguments, nprocs=num_processes)
             else:
-                wrapped = (messages, main, args)
-                launch_on_gpus(_run, num_processes, num_machines, machine_rank, dist_url, args=wrapped)
+                arguments = (folder, main, args)
+                launch_on_gpus(_run, num_processes, num_machines, machine_rank, dist_url, args=arguments)
         except (ProcessExitedException, ProcessRaisedException) as exited:
             # Looked for first: a process that waits for the one that left a message fails too, and may do so before it.
-            for message in Path(messages).glob("*.message"):
+            for message in Path(folder).glob("*.message"):
                 sys.exit(message.read_text())
             if isinstance(exited, ProcessRaisedException):
                 raise
@@ -78,9 +84,19 @@ def launch(
             sys.exit(exited.exit_code)
 
 
+def _num_cores() -> int:
+    """Of those that this program may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextlib.contextmanager
-def _leaving_messages(folder: str) -> Iterator[None]:
-    """Leave the message of a `sys.exit(message)` in `folder`, for the launching process to print it."""
+def _launched(folder: str) -> Iterator[None]:
+    """What a launched process owes the launching one: to end with it, however that is ended, and to leave the message
+    of a `sys.exit(message)` in `folder`, for it to print.
+    """
+    launcher = multiprocessing.parent_process()
+    if launcher is not None:
+        threading.Thread(target=_end_with, args=(launcher,), daemon=True).start()
     try:
         yield
     except SystemExit as end:
@@ -92,33 +108,17 @@ def _leaving_messages(folder: str) -> Iterator[None]:
         sys.exit(1)
 
 
-def _run(messages: str, main: Callable[..., object], args: tuple) -> None:
-    with _leaving_messages(messages):
+def _end_with(process: multiprocessing.process.BaseProcess) -> None:
+    process.join()
+    os._exit(1)  # at once: the main thread may be waiting for another process
+
+
+def _run(folder: str, main: Callable[..., object], args: tuple) -> None:
+    with _launched(folder):
         main(*args)
 
 
-def _launch_on_cpu(
-    main: Callable[..., object],
-    num_processes: int,
-    num_machines: int,
-    machine_rank: int,
-    dist_url: str,
-    args: tuple,
-    messages: str,
-) -> None:
-    if dist_url == "auto":
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            dist_url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    first_rank, world_size = machine_rank * num_processes, num_machines * num_processes
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    num_threads = max(1, cores // num_processes)
-    torch.multiprocessing.spawn(
-        _cpu_process, (first_rank, world_size, num_threads, dist_url, main, args, messages), nprocs=num_processes
-    )
-
-
-def _cpu_process(
+def _run_on_cpu(
     local_rank: int,
     first_rank: int,
     world_size: int,
@@ -126,10 +126,10 @@ def _cpu_process(
     dist_url: str,
     main: Callable[..., object],
     args: tuple,
-    messages: str,
+    folder: str,
 ) -> None:
     torch.set_num_threads(num_threads)
-    with _leaving_messages(messages):
+    with _launched(folder):
         try:
             rank = first_rank + local_rank
             torch.distributed.init_process_group("gloo", init_method=dist_url, world_size=world_size, rank=rank)
