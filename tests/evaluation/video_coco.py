@@ -7,6 +7,7 @@ counted on dense masks, frame by frame.
 
 import contextlib
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,28 +20,48 @@ VIDEO_AREA_RANGES = [[0, 1e10], [0, 128**2], [128**2, 256**2], [256**2, 1e10]]
 
 def evaluate_slowly(ground_truth: dict[str, Any], results: list[dict[str, Any]]) -> tuple[np.ndarray, dict[str, float]]:
     """The twelve numbers and AP by category name (None without ground truth)."""
-    sizes = {video["id"]: (video["height"], video["width"]) for video in ground_truth["videos"]}
-    categories = ground_truth["categories"]
-    annotated = [
-        _as_coco(index, track, sizes, track["areas"], track["iscrowd"])
-        for index, track in enumerate(ground_truth["annotations"])
-    ]
-    found = [_as_coco(index, track, sizes, None, 0) for index, track in enumerate(results)]
-    for found_track, track in zip(found, results, strict=True):
-        found_track["score"] = track["score"]
-
+    evaluation = _run(ground_truth, results, None, VIDEO_AREA_RANGES)
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = _VideoCOCOeval(_coco(sizes, categories, annotated), _coco(sizes, categories, found), "bbox")
-        evaluation.params.areaRng = VIDEO_AREA_RANGES
-        evaluation.evaluate()
-        evaluation.accumulate()
         evaluation.summarize()
     category_ap = {}
     for index, category_id in enumerate(evaluation.params.catIds):
         precision = evaluation.eval["precision"][:, :, index, 0, 2]
-        name = next(category["name"] for category in categories if category["id"] == category_id)
+        name = next(category["name"] for category in ground_truth["categories"] if category["id"] == category_id)
         category_ap[name] = None if (precision == -1).all() else precision.mean()
     return np.array(evaluation.stats), category_ap
+
+
+def evaluate_groups_slowly(
+    ground_truth: dict[str, Any],
+    results: list[dict[str, Any]],
+    value: Callable[[np.ndarray], float],
+    bounds: list[tuple[float, float]],
+) -> list[list[float | None]]:
+    """AP, AP50 and AR100 of tracks whose `value` of their masks (T, H, W) lies in each of the bounds; None for none."""
+    evaluation = _run(ground_truth, results, value, bounds)
+    precision, recall = (evaluation.eval[name] for name in ("precision", "recall"))
+    numbers = [(precision[:, :, :, a, 2], precision[0, :, :, a, 2], recall[:, :, a, 2]) for a in range(len(bounds))]
+    return [[v[v > -1].mean() if (v > -1).any() else None for v in of_group] for of_group in numbers]
+
+
+def _run(ground_truth, results, value, bounds):
+    """COCOeval after accumulation, with the tracks' mean area, or `value`, in the place of an object's area."""
+    sizes = {video["id"]: (video["height"], video["width"]) for video in ground_truth["videos"]}
+    categories = ground_truth["categories"]
+    annotated = [
+        _as_coco(index, track, sizes, track["areas"], track["iscrowd"], value)
+        for index, track in enumerate(ground_truth["annotations"])
+    ]
+    found = [_as_coco(index, track, sizes, None, 0, value) for index, track in enumerate(results)]
+    for found_track, track in zip(found, results, strict=True):
+        found_track["score"] = track["score"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = _VideoCOCOeval(_coco(sizes, categories, annotated), _coco(sizes, categories, found), "bbox")
+        evaluation.params.areaRng = bounds
+        evaluation.params.areaRngLbl = ["all", "small", "medium", "large"][: len(bounds)]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation
 
 
 def dense_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
@@ -71,7 +92,7 @@ class _VideoCOCOeval(COCOeval):
         return ious
 
 
-def _as_coco(index, track, sizes, areas, is_crowd):
+def _as_coco(index, track, sizes, areas, is_crowd, value):
     masks = np.stack([dense_mask(mask, *sizes[track["video_id"]]) for mask in track["segmentations"]])  # (T, H, W)
     if areas is None:
         areas = masks.sum(axis=(1, 2))
@@ -81,7 +102,7 @@ def _as_coco(index, track, sizes, areas, is_crowd):
         "image_id": track["video_id"],
         "category_id": track["category_id"],
         "iscrowd": is_crowd,
-        "area": np.mean(present) if present else 0.0,
+        "area": value(masks) if value else np.mean(present) if present else 0.0,
         "masks": masks,
     }
 
