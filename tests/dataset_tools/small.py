@@ -2,6 +2,7 @@
 """A small data set without faults, for tests to spoil."""
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,16 @@ def rectangle(left: int, top: int, width: int, height: int) -> np.ndarray:
     mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
     mask[top : top + height, left : left + width] = True
     return mask
+
+
+def huge_png() -> bytes:
+    """A PNG of some bytes whose header, correct in itself, claims 11000 x 11000 pixels."""
+    header = (11_000).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        len(content).to_bytes(4, "big") + name + content + zlib.crc32(name + content).to_bytes(4, "big")
+        for name, content in chunks
+    )
 
 
 class SmallDataset:

@@ -9,7 +9,7 @@ import string
 
 import numpy as np
 import pytest
-from dataset_tools.small import HEIGHT, WIDTH
+from dataset_tools.small import HEIGHT, WIDTH, huge_png
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -172,12 +172,11 @@ def test_pipe_in_place_of_a_frame_does_not_hang(small):
 
 
 def test_png_that_claims_to_be_huge_is_not_decoded(small):
-    path = small.image_root / "second/00001.png"
-    Image.new("1", (8000, 8000)).save(path)
-    # A width of 8000 * 2 ** 7 in the header; its checksum is not what is found first.
-    spoil_file(path, lambda content: content[:16] + (8000 << 7).to_bytes(4, "big") + content[20:])
-    small.content["videos"][1]["file_names"][1] = "second/00001.png"
-    assert check(small, decode=True).faults[0].kind in ("damaged frame", "frame size")
+    small.content["videos"][1] |= {"file_names": ["huge.png"], "length": 1, "height": 11_000, "width": 11_000}
+    small.content["annotations"].pop()
+    (small.image_root / "huge.png").write_bytes(huge_png())
+    (fault,) = check(small, decode=True).faults
+    assert fault.kind == "damaged frame" and "bytes for 11000 x 11000 pixels" in fault.found
 
 
 def test_all_faults_of_several_videos_are_reported(small):

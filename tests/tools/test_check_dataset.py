@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line of the checker."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dataset_tools.small import SmallDataset
+
+import ifc  # noqa: F401 - before the program, which would load it without torch
+
+TOOL = Path(__file__).parents[2] / "tools" / "check_dataset.py"
+
+
+@pytest.fixture
+def check(monkeypatch):
+    """The program's `main`."""
+    monkeypatch.syspath_prepend(TOOL.parent)
+    spec = importlib.util.spec_from_file_location("check_dataset", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+@pytest.fixture
+def small(tmp_path):
+    return SmallDataset(tmp_path)
+
+
+def test_good_data_set_ends_with_0(check, small, capsys):
+    assert check([str(small.write()), str(small.image_root), "--decode", "--workers", "1"]) == 0
+    assert capsys.readouterr().out == "no faults in 5 frames, 3 annotations\n"
+
+
+def test_faults_are_counted_listed_and_written(check, small, tmp_path, capsys):
+    small.content["annotations"][0]["areas"][0] = 39
+    small.content["videos"][1]["file_names"][1] = "gone.jpg"
+    options = ["--report", str(tmp_path / "report"), "--json", str(tmp_path / "faults.json"), "--workers", "1"]
+    assert check([str(small.write()), str(small.image_root), *options]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["1", "area", "disagrees", "with", "the", "mask"]
+    assert lines[2] == (
+        "area: video 5, annotation 10, frame 0: annotations[0].areas[0]: found 39, expected 42 ± 2, the mask's pixels"
+    )
+    assert lines[3].startswith("missing frame: video 2, frame 1: videos[1].file_names[1]: found no such file")
+    assert lines[4] == "2 faults in 5 frames, 3 annotations"
+    written = json.loads((tmp_path / "faults.json").read_text())
+    assert written["counts"] == {"area": 1, "missing frame": 1}
+    assert [fault["frame"] for fault in written["faults"]] == [0, 1]
+    assert (tmp_path / "report/index.html").read_text().endswith("</html>")
+    assert check([str(small.path), str(small.image_root), "--no-frames", "--area-tolerance", "0.1"]) == 0
+
+
+def test_program_without_torch_in_two_processes(small, tmp_path):
+    small.content["annotations"][2]["bboxes"][1] = None
+    small.content["annotations"][0]["category_id"] = "\ud800"
+    (tmp_path / "torch.py").write_text("raise ImportError('torch must not be imported')")
+    result = subprocess.run(
+        [sys.executable, str(TOOL), str(small.write()), str(small.image_root), "--workers", "2"],
+        env={"PYTHONPATH": str(tmp_path), "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1, result.stderr
+    assert "annotations[2].bboxes[1]: found nothing" in result.stdout and "'\\ud800'" in result.stdout
+    assert "2/2" in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("small.json", "IMAGE_ROOT"),
+        ("small.json frames --workers 0", "--workers: found 0"),
+        ("small.json frames --box-tolerance -1", "--box-tolerance: found -1.0"),
+        ("small.json frames --area-tolerance nan", "--area-tolerance: found nan"),
+        ("small.json frames --workers 1 --json no/folder.json", "no/"),
+    ],
+)
+def test_bad_options_end_with_one_clear_error(check, small, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(small.write().parent)
+    with pytest.raises(SystemExit) as exit_info:
+        check(options.split())
+    assert exit_info.value.code not in (0, None)
+    assert message in capsys.readouterr().err
