@@ -118,35 +118,42 @@ def _numbers_table(
     by_motion: Mapping[str, breakdown.GroupNumbers],
 ) -> str:
     """All numbers in percent."""
-    stats = tabulate([[_percent(value) for value in result.stats]], headers=video_ap.STAT_NAMES, tablefmt="pipe")
+    stats = _table(video_ap.STAT_NAMES, [[_percent(value) for value in result.stats]])
     cells = [(name, _percent(ap)) for name, ap in result.per_category_ap.items()]
-    rows = [sum(cells[i : i + CATEGORY_PAIRS_A_ROW], ()) for i in range(0, len(cells), CATEGORY_PAIRS_A_ROW)]
-    headers = ["category", "AP"] * min(CATEGORY_PAIRS_A_ROW, len(cells))
-    categories = tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)
+    pairs = max(1, min(CATEGORY_PAIRS_A_ROW, len(cells)))
+    rows = [sum(cells[i : i + pairs], ()) for i in range(0, len(cells), pairs)]
+    categories = _table(["category", "AP"] * pairs, rows, text_columns=range(0, 2 * pairs, 2))
     rows = [
         [f"{name} {what}", numbers.num_objects, _percent(numbers.ap), _percent(numbers.ap50), _percent(numbers.ar100)]
         for what, groups in (("tracks", by_length), ("motion", by_motion))
         for name, numbers in groups.items()
     ]
-    groups = tabulate(rows, headers=["group", "objects", "AP", "AP50", "AR100"], tablefmt="pipe")
+    groups = _table(["group", "objects", "AP", "AP50", "AR100"], rows, text_columns=[0])
     return f"In percent; - where there are no objects.\n\n{stats}\n\n{categories}\n\n{groups}"
 
 
 def _tracking_table(tracking: Tracking, score: float) -> str:
     if not tracking:
         return "\nTracking: no objects and no results."
-    header = list(tracking[""])
     rows = [
-        [name or "all", *(round(v) if field == "IDSW" else _percent(v) for field, v in numbers.items())]
+        [name or "all", *(round(v) if field == "IDSW" else f"{100 * v:.1f}" for field, v in numbers.items())]
         for name, numbers in tracking.items()
     ]
-    table = tabulate(rows, headers=["category", *header], tablefmt="pipe")
+    table = _table(["category", *tracking[""]], rows, text_columns=[0])
     return f"\nTracking of results with a score of {score:.3f} or more, by TrackEval:\n\n{table}"
 
 
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]], text_columns: Sequence[int] = ()) -> str:
+    """A table, with all but the text at the right."""
+    width = len(header)
+    rows = [[*row, *[""] * (width - len(row))] for row in rows]
+    sides = ["left" if column in text_columns else "right" for column in range(width)]
+    # Without numbers to parse, or a category named "1e5" becomes 100000.
+    return tabulate(rows, headers=header, tablefmt="pipe", colalign=sides if rows else None, disable_numparse=True)
+
+
 def _percent(value: float | None) -> str:
-    """MOTA may be negative, AP is where there is nothing to measure."""
-    return "-" if value is None or value == -1 else f"{100 * value:.1f}"
+    return "-" if value is None or value < 0 else f"{100 * value:.1f}"
 
 
 def _print(text: str) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The metric's report: one HTML page with what was measured, how it came about, and the videos that went worst."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -107,15 +108,16 @@ def _add_numbers(page: HtmlPage, evaluation: Evaluation) -> None:
 
 
 def _category_rows(evaluation: Evaluation) -> list[list[object]]:
+    num_objects, num_results = Counter(), Counter()
+    for (_, category_id), overlap in evaluation.overlaps.items():
+        num_objects[category_id] += sum(not track.is_crowd for track in overlap.annotated)
+        num_results[category_id] += len(overlap.results)
     at_50, at_75 = threshold_index(0.5), threshold_index(0.75)
     rows = []
     for index, (category_id, name) in enumerate(sorted(evaluation.ground_truth.categories.items())):
-        of_category = [overlap for key, overlap in evaluation.overlaps.items() if key[1] == category_id]
-        num_objects = sum(not track.is_crowd for overlap in of_category for track in overlap.annotated)
-        num_results = sum(len(overlap.results) for overlap in of_category)
         precision = evaluation.result.precision[:, :, index, 0, -1]
         aps = (precision.mean(), precision[at_50].mean(), precision[at_75].mean())
-        rows.append([name, num_objects, num_results, *map(_percent, aps)])
+        rows.append([name, num_objects[category_id], num_results[category_id], *map(_percent, aps)])
     return rows
 
 
@@ -184,10 +186,13 @@ def _add_distributions(page: HtmlPage, evaluation: Evaluation) -> None:
     page.heading("Scores and lengths")
     videos = evaluation.findings.values()
     judged = [(t, v) for video in videos for t, v in zip(video.results, video.verdicts, strict=True) if v != IGNORED]
+    if not judged:
+        page.paragraph("There are no results.")
+        return
     figure = Figure(figsize=(5.5, 3.5))
     axes = figure.subplots()
     by_verdict = [[t.score for t, v in judged if (v == CORRECT) == is_correct] for is_correct in (True, False)]
-    bins = np.histogram_bin_edges([t.score for t, _ in judged] or [0, 1], bins=30)
+    bins = np.histogram_bin_edges([t.score for t, _ in judged], bins=30)
     for scores, colour, label in zip(by_verdict, ("tab:green", "tab:red"), ("match an object", "wrong"), strict=True):
         axes.hist(scores, bins=bins, color=colour, alpha=0.5, label=label)
     axes.set(xlabel="score", ylabel="results", yscale="log")
