@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("ytvis-to-mots-txt", to_mots_text, "MOTS's text, a file a sequence"),
     ):
         command = _command(commands, name, function, text)
-        command.add_argument("source", metavar="JSON", help="in YouTube-VIS's format, with masks as RLE")
+        command.add_argument("source", metavar="JSON", help="in YouTube-VIS's format")
     return parser
 
 
@@ -89,9 +89,10 @@ def _command(commands, name: str, function, text: str) -> argparse.ArgumentParse
     command = commands.add_parser(name, aliases=ALIASES.get(name, []), help=text, description=text)
     target = "the json to write" if name.endswith("to-ytvis") else "the folder to write, which may not exist yet"
     command.add_argument("--output", required=True, metavar="PATH", help=target)
-    command.add_argument(
-        "--workers", type=int, default=os.cpu_count(), metavar="N", help="processes to use (default: all cores)"
-    )
+    if function not in (from_cvat, from_label_studio):
+        command.add_argument(
+            "--workers", type=int, default=os.cpu_count(), metavar="N", help="processes to use (default: all cores)"
+        )
     command.set_defaults(function=function)
     return command
 
@@ -170,7 +171,7 @@ def to_mots_png(args: argparse.Namespace) -> None:
 
 def to_mots_text(args: argparse.Namespace) -> None:
     """Json to MOTS's text."""
-    mots.write_mots_text(args.source, args.output, show_progress=True)
+    mots.write_mots_text(args.source, args.output, num_workers=args.workers, show_progress=True)
     _report(args, [])
 
 
@@ -207,7 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(argv, argparse.Namespace(command=argv[0] if argv else None))
     sys.stdout.reconfigure(errors="backslashreplace")
-    if args.workers < 1:
+    if getattr(args, "workers", 1) < 1:
         parser.error(f"--workers: found {args.workers}, expected at least 1")
     try:
         args.function(args)

@@ -112,11 +112,12 @@ def test_json_is_good_and_finds_frames_by_several_names(cvat):
         (BOX.format(10, 0, "nan", 1, 2, 2), "xtl: found 'nan', expected a number from -32 to 32"),
         (BOX.format(10, 0, 1, 1, "1e999", 2), "xbr: found '1e999'"),
         (BOX.format(10, 0, 3, 1, 2, 2), "found a box from (3.0, 1.0) to (2.0, 2.0)"),
+        (BOX.format(10, 0, 0, 0, 31, 31).replace("/>", ' rotation="45"/>'), "found 37.4"),
         ("<box frame='10'/>", "xtl: found nothing"),
         (POLYGON.format("1,2;3,4"), "points: found '1,2;3,4', expected x,y;x,y;... of 3 points or more"),
         (POLYGON.format("1,2;3,4;5"), "points: found '1,2;3,4;5'"),
         (POLYGON.format("1,2;3,4;5,y"), "points: found 'y'"),
-        (POLYGON.format(";".join(["1,2;15,9"] * 60_000)), "points: found a polygon with an outline of"),
+        (POLYGON.format(";".join(["1,2;15,9"] * 60_000)), "points: found polygons with an outline of"),
         (
             POLYGON.format("1,1;5,1;5,5") + BOX.format(20, 0, 1, 1, 2, 2),
             "found frame 15 missing in a track of <polygon>",

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 from dataset_tools.label_maps import random_map, read_maps, write_frames, write_maps
-from dataset_tools.small import SmallDataset, huge_png
+from dataset_tools.small import SmallDataset, huge_png, rectangle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -118,11 +118,12 @@ def test_palette_is_that_of_davis():
 
 def test_overlap_goes_to_the_object_listed_last_and_is_counted(tmp_path):
     small = SmallDataset(tmp_path)
-    small.content["annotations"].pop()  # polygons, which have no exact mask
     small.content["annotations"][1]["segmentations"][0] = small.content["annotations"][0]["segmentations"][0]
     (remark,) = write_indexed_png(small.write(), tmp_path / "out")
     assert remark.startswith("42 pixels of 1 frames belong to several objects")
-    assert np.bincount(np.ravel(read_maps(tmp_path / "out")["Annotations/first/00000.png"])).tolist() == [726, 0, 42]
+    maps = read_maps(tmp_path / "out/Annotations")
+    assert np.bincount(np.ravel(maps["first/00000.png"])).tolist() == [726, 0, 42]
+    assert np.array_equal(maps["second/00000.png"], rectangle(2, 3, 10, 5))  # a polygon
 
 
 def spoil(content):
@@ -194,7 +195,13 @@ def test_png_that_claims_to_be_huge_is_refused_before_decoding(vos):
         (["annotations", 1, "object_id"], 3, "annotations[2]: found object 3"),
         (["annotations", 1, "object_id"], None, "annotations[1]: found object nothing"),
         (["annotations", 1, "segmentations"], [None], "annotations[1].segmentations: found 1 entries"),
-        (["annotations", 1, "segmentations", 0], [[1, 1, 5, 1, 5, 5]], "segmentations[0]: found [[1, 1, 5, 1, 5, 5]]"),
+        (
+            ["annotations", 1, "segmentations", 0],
+            [[1, 1, 5, 1, 5]],
+            "segmentations[0]: found [1, 1, 5, 1, 5], expected",
+        ),
+        (["annotations", 1, "segmentations", 0], [[1, 1, 5, 1, 5, 99]], "segmentations[0]: found 99 in a polygon"),
+        (["annotations", 1, "segmentations", 0], 3, "segmentations[0]: found 3, expected an RLE"),
         (
             ["annotations", 1, "segmentations", 0, "counts"],
             "11",

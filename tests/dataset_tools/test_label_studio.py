@@ -120,11 +120,12 @@ KEY_FRAME = [*RESULT, "value", "sequence", 0]
         ([*KEY_FRAME, "enabled"], 1, "sequence[0].enabled: found 1"),
         ([*KEY_FRAME, "x"], None, "sequence[0].x: found nothing, expected a number up to 1000"),
         ([*KEY_FRAME, "rotation"], 1e300, "sequence[0].rotation: found 1e+300"),
+        ([*KEY_FRAME, "x"], 900, "result[0]: found 144.0 in a polygon"),
         ([*KEY_FRAME, "width"], float("nan"), "sequence[0].width: found nan"),
     ],
 )
 def test_faulty_export_is_one_error(read, path, value, message):
-    content = [task([key_frame(1), key_frame(3)])]
+    content = [task([key_frame(1, rotation=5), key_frame(3)])]
     if not path:
         content = value
     else:

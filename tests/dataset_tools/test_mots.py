@@ -86,12 +86,11 @@ def test_region_to_be_ignored_is_a_crowd_of_each_class(kitti):
 
 def test_objects_without_numbers_are_counted_by_class(tmp_path):
     small = SmallDataset(tmp_path)
-    small.content["annotations"].pop()
     small.content["annotations"].append({**small.content["annotations"][0], "id": 99, "iscrowd": 1})
     write_mots_png(small.write(), tmp_path / "out")
     maps = read_maps(tmp_path / "out")
     assert np.unique([maps[f"first/{frame:05d}.png"] for frame in range(3)]).tolist() == [0, 1001, 10_000]
-    assert not np.any([maps[f"second/{frame:05d}.png"] for frame in range(2)])
+    assert np.unique(maps["second/00000.png"]).tolist() == [0, 3001]
 
 
 @pytest.mark.parametrize(

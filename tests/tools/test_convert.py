@@ -85,7 +85,7 @@ def test_annotation_programs(convert, capsys, command):
         ("png-to-ytvis vos --list 0001.xml --output o", "expected one for each video that is listed"),
         ("png-to-ytvis vos --meta none.json --output o", "none.json: found no such file"),
         ("png-to-ytvis vos --workers 0 --output o", "--workers: found 0"),
-        ("mots-png-to-ytvis vos images --output o", "found no such folder"),
+        ("mots-png-to-ytvis vos images --workers 1 --output o", "found no such folder"),
         ("mots-png-to-ytvis instances images --categories 10=x --output o", "--categories: found '10=x', expected a"),
         ("mots-png-to-ytvis instances images --categories x --output o", "--categories: found 'x', expected N=NAME"),
         ("mots-png-to-ytvis instances images --categories 1=a 1=b --output o", "--categories: found '1=b', expected N"),
@@ -100,9 +100,7 @@ def test_annotation_programs(convert, capsys, command):
 def test_bad_options_end_with_one_clear_error(convert, capsys, options, message):
     before = sorted(os.walk("."))
     with pytest.raises(SystemExit) as exit_info:
-        convert(
-            [*options.split(), "--workers", "1"] if "to-" in options and "--workers" not in options else options.split()
-        )
+        convert(options.split())
     assert exit_info.value.code not in (0, None)
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error

@@ -14,11 +14,11 @@ from pycocotools import mask as mask_utils
 from .faults import Fault, FaultLog
 from .frames import BadImageError, check_image
 from .parallel import map_videos
+from .polygons import MAX_OUTLINE, fill, outline
 from .reading import brief, is_frame_size, is_number, read_json
 from .rle import measure, read_runs
 from .structure import Structure, Video, read_structure, shown_id
 
-MAX_OUTLINE = 1_000_000  # of a frame's polygons, in pixels; drawing them takes memory in proportion to it
 POLYGON_MARGIN = 1.0  # by which a polygon may leave the frame, in pixels: annotators round
 SIDES = ("left", "top", "right", "bottom")
 
@@ -233,7 +233,7 @@ class _AnnotationCheck:
     def _measure_polygons(self, polygons: list[Any], frame: int) -> Measured | None:
         """Area, box, and half the outline's length; None if there is a fault."""
         known = len(self.log.faults)
-        outline = 0.0
+        length = 0.0
         for index, polygon in enumerate(polygons):
             field = f"{self.place}.segmentations[{frame}][{index}]"
             if not isinstance(polygon, list) or not all(is_number(value) for value in polygon):
@@ -241,25 +241,26 @@ class _AnnotationCheck:
             elif len(polygon) % 2 or len(polygon) < 6:
                 self.log.add("polygon", field, f"{len(polygon)} numbers", "x and y of 3 points or more", frame)
             else:
-                outline += self._check_points(np.array(polygon, dtype=np.float64).reshape(-1, 2), field, frame)
-        if outline > MAX_OUTLINE:
+                length += outline(polygon)
+                self._check_points(np.array(polygon, dtype=np.float64).reshape(-1, 2), field, frame)
+        if length > MAX_OUTLINE:
             field = f"{self.place}.segmentations[{frame}]"
-            self.log.add("polygon", field, f"an outline of {outline:.0f} pixels", f"at most {MAX_OUTLINE}", frame)
+            self.log.add("polygon", field, f"an outline of {length:.0f} pixels", f"at most {MAX_OUTLINE}", frame)
         if len(self.log.faults) > known or self.video.size is None:
             return None
-        rle = mask_utils.merge(mask_utils.frPyObjects(polygons, *self.video.size))
-        return int(mask_utils.area(rle)), mask_utils.toBbox(rle).astype(int).tolist(), outline / 2
+        rle = fill(polygons, self.video.size)
+        return int(mask_utils.area(rle)), mask_utils.toBbox(rle).astype(int).tolist(), length / 2
 
-    def _check_points(self, points: np.ndarray, field: str, frame: int) -> float:
-        """Check that points (N, 2) lie in the frame. Returns the outline's length in pixels."""
-        if self.video.size is not None:
-            height, width = self.video.size
-            outside = (points < -POLYGON_MARGIN) | (points > np.array([width, height]) + POLYGON_MARGIN)
-            if outside.any():
-                point = np.flatnonzero(outside.any(axis=1))[0]
-                found = f"point {point} at {points[point].tolist()}"
-                self.log.add("polygon", field, found, f"points in the frame of {width} x {height}", frame)
-        return float(np.abs(points - np.roll(points, 1, axis=0)).sum())
+    def _check_points(self, points: np.ndarray, field: str, frame: int) -> None:
+        """Check that points (N, 2) lie in the frame."""
+        if self.video.size is None:
+            return
+        height, width = self.video.size
+        outside = (points < -POLYGON_MARGIN) | (points > np.array([width, height]) + POLYGON_MARGIN)
+        if outside.any():
+            point = np.flatnonzero(outside.any(axis=1))[0]
+            found = f"point {point} at {points[point].tolist()}"
+            self.log.add("polygon", field, found, f"points in the frame of {width} x {height}", frame)
 
     def _check_area(self, found: Any, area: int, slack: float, frame: int) -> None:
         field = f"{self.place}.areas[{frame}]"

@@ -11,12 +11,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
+from pycocotools import mask as mask_utils
 
 from ..html_page import HtmlPage
 from .check import CheckResult
 from .faults import KINDS
 from .frames import read_image
-from .reading import is_number
+from .polygons import fill
 from .rle import draw, measure, read_runs
 from .structure import Video
 
@@ -183,16 +184,11 @@ def _draw_segmentation(segmentation: Any, height: int, width: int) -> np.ndarray
         if isinstance(runs, str) or segmentation.get("size") != [height, width]:
             return None
         return draw(runs, height, width) if measure([runs], [height]).pixels[0] == height * width else None
-    limit = 2 * max(height, width)
-    for polygon in segmentation if isinstance(segmentation, list) else [None]:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-            return None
-        if not all(is_number(value) and abs(value) <= limit for value in polygon):
-            return None
-    canvas = Image.new("1", (width, height))
-    for polygon in segmentation:
-        ImageDraw.Draw(canvas).polygon(polygon, fill=1)
-    return np.array(canvas)
+    try:
+        rle = fill(segmentation, (height, width))
+    except (TypeError, ValueError):
+        return None
+    return mask_utils.decode(rle).astype(bool)
 
 
 def draw_masks(frame: np.ndarray, masks: Iterable[tuple[str, np.ndarray]]) -> tuple[np.ndarray, list[str]]:

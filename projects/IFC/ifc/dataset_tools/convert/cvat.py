@@ -151,19 +151,20 @@ def _read_track(track: Element, video: _Video) -> list[Rle | None]:
 
 def _fill_gap(masks: list[Rle | None], first: int, last: int, start: Element, end: Element, video: _Video) -> None:
     """Interpolate a box on the frames between two on which it is given; it stays in place before it goes outside."""
+    place = f"{video.path}: {line_of(start)}"
     if start.tag != "box" or end.tag != "box":
         found = f"frame {video.start + video.step * (first + 1)} missing in a track of <{start.tag}>"
-        raise ValueError(f"{video.path}: {line_of(start)}: found {found}, expected one for each frame")
+        raise ValueError(f"{place}: found {found}, expected one for each frame")
     before = np.array(_box(start, video))
     after = before if end.get("outside", "0") == "1" else np.array(_box(end, video))
     for frame in range(first + 1, last):
         share = (frame - first) / (last - first)
-        masks[frame] = _box_mask((1 - share) * before + share * after, video)
+        masks[frame] = _box_mask((1 - share) * before + share * after, video, place)
 
 
 def _mask(element: Element, video: _Video) -> Rle | None:
     if element.tag == "box":
-        return _box_mask(_box(element, video), video)
+        return _box_mask(_box(element, video), video, f"{video.path}: {line_of(element)}")
     return _polygon(element, video) if element.tag == "polygon" else _painted(element, video)
 
 
@@ -176,10 +177,10 @@ def _box(element: Element, video: _Video) -> tuple[float, ...]:
     return *edges, _number(element.get("rotation", "0"), f"{place}: rotation", (360, 360))
 
 
-def _box_mask(box: Sequence[float], video: _Video) -> Rle | None:
+def _box_mask(box: Sequence[float], video: _Video, place: str) -> Rle | None:
     left, top, right, bottom, degrees = (float(value) for value in box)
     center = ((left + right) / 2, (top + bottom) / 2)
-    return rotated_box_mask((left, top, right, bottom), degrees, center, video.size)
+    return rotated_box_mask((left, top, right, bottom), degrees, center, video.size, place)
 
 
 def _polygon(element: Element, video: _Video) -> Rle | None:
@@ -189,10 +190,7 @@ def _polygon(element: Element, video: _Video) -> Rle | None:
     if len(pairs) < 3 or any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"{place}: found {brief(text)}, expected x,y;x,y;... of 3 points or more")
     points = [_number(value, place, video.size) for pair in pairs for value in pair]
-    try:
-        return polygon_mask(points, video.size)
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from None
+    return polygon_mask(points, video.size, place)
 
 
 def _painted(element: Element, video: _Video) -> Rle | None:

@@ -10,8 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from pycocotools import mask as mask_utils
 
 from ..faults import FaultLog
+from ..polygons import fill
 from ..reading import brief, read_json
 from ..rle import draw, measure, read_runs
 from ..structure import Video, read_structure
@@ -99,9 +101,13 @@ def decode(segmentation: Any, size: tuple[int, int], place: str) -> np.ndarray |
     """
     if segmentation is None or segmentation == []:
         return None
+    if isinstance(segmentation, list):
+        try:
+            return mask_utils.decode(fill(segmentation, size)).astype(bool)
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from None
     if not isinstance(segmentation, dict):
-        expected = "an RLE or null (polygons have no exact mask)"
-        raise ValueError(f"{place}: found {brief(segmentation)}, expected {expected}")
+        raise ValueError(f"{place}: found {brief(segmentation)}, expected an RLE, a list of polygons or null")
     if segmentation.get("size") != list(size):
         raise ValueError(f"{place}.size: found {brief(segmentation.get('size'))}, expected {list(size)}")
     (runs,) = read_runs([segmentation.get("counts")])

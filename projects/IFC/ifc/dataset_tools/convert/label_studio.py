@@ -139,7 +139,7 @@ def _read_track(result: Mapping[str, Any], place: str, num_frames: int, size: tu
         for frame in range(key.frame, min(end if key.enabled else key.frame + 1, num_frames)):
             share = 0.0 if following is None else (frame - key.frame) / (following.frame - key.frame)
             box = key.box if following is None else (1 - share) * key.box + share * following.box
-            masks[frame] = _mask(box, size)
+            masks[frame] = _mask(box, size, place)
     return Track(labels[0], masks) if any(masks) else None
 
 
@@ -165,9 +165,9 @@ def _key_frames(sequence: Any, place: str, num_frames: int) -> list[_KeyFrame]:
     return [key_frame for _, key_frame in sorted(found.items())]
 
 
-def _mask(box: np.ndarray, size: tuple[int, int]) -> Rle | None:
+def _mask(box: np.ndarray, size: tuple[int, int], place: str) -> Rle | None:
     """The mask of x, y, width, height in percent, turned around its upper left corner."""
     height, width = size
     left, top = box[0] * width / 100, box[1] * height / 100
     right, bottom = left + box[2] * width / 100, top + box[3] * height / 100
-    return rotated_box_mask((left, top, right, bottom), float(box[4]), (left, top), size)
+    return rotated_box_mask((left, top, right, bottom), float(box[4]), (left, top), size, place)

@@ -242,7 +242,9 @@ def _write_pngs(video: ReadVideo, *, folder: Path) -> list[int]:
     return overlaps
 
 
-def write_mots_text(json_file: str | os.PathLike, output: str | os.PathLike, *, show_progress: bool = False) -> None:
+def write_mots_text(
+    json_file: str | os.PathLike, output: str | os.PathLike, *, num_workers: int = 1, show_progress: bool = False
+) -> None:
     """Write a json in YTVIS's format as output/SEQUENCE.txt, in the order of frames and objects.
 
     Raises:
@@ -251,7 +253,7 @@ def write_mots_text(json_file: str | os.PathLike, output: str | os.PathLike, *, 
     """
     videos, _ = read_ytvis(json_file)
     with whole_folder(output) as folder:
-        for name, text in map_videos(_text_of, videos, 1, "writing" if show_progress else None):
+        for name, text in map_videos(_text_of, videos, num_workers, "writing" if show_progress else None):
             path = folder / f"{name}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(path) as partial_path:

@@ -10,10 +10,9 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from ..frames import image_size, list_frames
+from ..polygons import fill
 from ..reading import brief
 from .tracks import Rle, encode
-
-MAX_OUTLINE = 1_000_000  # of a polygon, in pixels; drawing it takes memory in proportion to it
 
 
 def box_mask(left: float, top: float, right: float, bottom: float, size: tuple[int, int]) -> Rle | None:
@@ -30,9 +29,13 @@ def box_mask(left: float, top: float, right: float, bottom: float, size: tuple[i
 
 
 def rotated_box_mask(
-    box: Sequence[float], degrees: float, pivot: tuple[float, float], size: tuple[int, int]
+    box: Sequence[float], degrees: float, pivot: tuple[float, float], size: tuple[int, int], place: str
 ) -> Rle | None:
-    """The mask of a box (left, top, right, bottom) that is turned clockwise around `pivot` (x, y)."""
+    """The mask of a box (left, top, right, bottom) that is turned clockwise around `pivot` (x, y).
+
+    Raises:
+        ValueError: as for `polygon_mask`.
+    """
     if degrees % 360 == 0:
         return box_mask(*box, size)
     left, top, right, bottom = box
@@ -40,21 +43,21 @@ def rotated_box_mask(
     points = []
     for x, y in ((left, top), (right, top), (right, bottom), (left, bottom)):
         x, y = x - pivot[0], y - pivot[1]
-        points += [pivot[0] + cosine * x - sine * y, pivot[1] + sine * x + cosine * y]
-    return polygon_mask(points, size)
+        points += [float(pivot[0] + cosine * x - sine * y), float(pivot[1] + sine * x + cosine * y)]
+    return polygon_mask(points, size, place)
 
 
-def polygon_mask(points: Sequence[float], size: tuple[int, int]) -> Rle | None:
+def polygon_mask(points: Sequence[float], size: tuple[int, int], place: str) -> Rle | None:
     """The mask of a polygon x, y, x, y, ... of 3 points or more, as COCO fills it; None if it has no pixel.
 
     Raises:
-        ValueError: its outline is longer than that of any real one.
+        ValueError: it is far out of the frame, or its outline is longer than that of any real one. The message begins
+            with `place`.
     """
-    corners = np.array(points, dtype=np.float64).reshape(-1, 2)
-    outline = np.abs(corners - np.roll(corners, 1, axis=0)).sum()
-    if outline > MAX_OUTLINE:
-        raise ValueError(f"found a polygon with an outline of {outline:.0f} pixels, expected at most {MAX_OUTLINE}")
-    (rle,) = mask_utils.frPyObjects([list(points)], *size)
+    try:
+        rle = fill([list(points)], size)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
     if mask_utils.area(rle) == 0:
         return None
     return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
