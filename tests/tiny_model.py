@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tiny model on random weights that finds something, as files: for demo.py and the segmenter."""
 
+import tempfile
 from pathlib import Path
 
 import torch
+from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 
 from ifc.engine import setup_config
@@ -39,6 +41,14 @@ INPUT:
   MIN_SIZE_TEST: 32
   MAX_SIZE_TEST: 128
 """
+
+
+def tiny_config(*opts: str) -> CfgNode:
+    """The config of video.yaml, with options."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.yaml"
+        path.write_text(CONFIG.format(dataset="shapes_val", channels="RGB", window=3))
+        return setup_config(str(path), list(opts))
 
 
 def write_tiny_model(root: Path) -> None:

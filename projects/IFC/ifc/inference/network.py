@@ -91,8 +91,8 @@ class InferenceNetwork:
             if self._precision == "bfloat16":
                 _cast_products(self._network, torch.bfloat16)
         if self._compile_mode:
-            self._encode = torch.compile(self._network.encode_frames, mode=self._compile_mode)
-            self._predict = torch.compile(self._network.predict_clips, mode=self._compile_mode)
+            self._encode = torch.compile(self._network.encode_frames, mode=self._compile_mode, dynamic=True)
+            self._predict = torch.compile(self._network.predict_clips, mode=self._compile_mode, dynamic=True)
         self._weights_seen = weights
 
     def encode_frames(self, frames: Tensor) -> FrameFeatures:

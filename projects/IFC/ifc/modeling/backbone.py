@@ -51,18 +51,20 @@ class MaskedBackbone(nn.Module):
         return self.backbone.output_shape()
 
     def forward(
-        self, images: Tensor, image_sizes: Sequence[tuple[int, int]]
+        self, images: Tensor, image_sizes: Sequence[tuple[int, int]] | None = None
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """
         Args:
             images: (N, 3, H, W) normalised frames, zero-padded.
-            image_sizes: (height, width) of each frame before padding.
+            image_sizes: (height, width) of each frame before padding; None if nothing is padded.
 
         Returns:
             features: name → (N, C_l, ceil(H / stride_l), ceil(W / stride_l)).
             padding: (N, h, w) bool for res5, True where a cell is padding; None if nothing is padded.
         """
         features = self.backbone(images)
+        if image_sizes is None:
+            return features, None
         stride = self.output_shape()["res5"].stride
         padding = padding_mask(image_sizes, stride, features["res5"].shape[-2:], images.device)
         return features, padding

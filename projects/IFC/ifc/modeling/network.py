@@ -136,8 +136,6 @@ class IfcNetwork(nn.Module):
             images: (N, 3, H, W), normalised and zero-padded.
             image_sizes: (height, width) of each frame before padding; None if nothing is padded.
         """
-        if image_sizes is None:
-            image_sizes = [tuple(images.shape[-2:])] * len(images)
         features, padding = self.backbone[0](images.contiguous(memory_format=self.memory_format), image_sizes)
         cells = self.input_proj(features["res5"])  # (N, D, h, w)
         grid_size = tuple(cells.shape[-2:])

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network as inference runs it: the same numbers, by other ways."""
+
+import copy
+
+import pytest
+import torch
+from detectron2.layers import FrozenBatchNorm2d
+from detectron2.modeling import build_model
+from tiny_model import tiny_config
+
+from ifc.inference import InferenceNetwork
+
+SIZE = (64, 96)
+
+
+def model_of(*opts):
+    torch.manual_seed(0)
+    model = build_model(tiny_config(*opts)).eval()
+    generator = torch.Generator().manual_seed(1)
+    for norm in model.modules():
+        if isinstance(norm, FrozenBatchNorm2d | torch.nn.BatchNorm2d):  # as trained ones are, not the identity
+            for name, low in (("weight", 0.5), ("running_var", 0.5), ("bias", -0.5), ("running_mean", -0.5)):
+                tensor = getattr(norm, name).data
+                tensor.copy_(low + torch.rand(tensor.shape, generator=generator))
+    return model
+
+
+def network_of(model, **options):
+    network = InferenceNetwork(model.detr, model.normalize, **options)
+    network.prepare()
+    return network
+
+
+def frames_of(num_frames, size=SIZE):
+    generator = torch.Generator().manual_seed(2)
+    return torch.randint(0, 256, (num_frames, 3, *size), dtype=torch.uint8, generator=generator)
+
+
+@torch.no_grad()
+def predict(network, frames, num_frames):
+    prediction = network.predict_clips(network.encode_frames(frames), num_frames)
+    return prediction.pred_logits.float(), prediction.pred_masks.float()
+
+
+@torch.no_grad()
+def plain(model, frames, num_frames):
+    return predict(InferenceNetwork(model.detr, model.normalize), frames, num_frames)
+
+
+def assert_close(found, expected, atol):
+    for x, y in zip(found, expected, strict=True):
+        torch.testing.assert_close(x, y, atol=atol, rtol=atol)
+
+
+def test_plain_network_is_the_network():
+    model = model_of()
+    network = network_of(model)
+    assert network.network is model.detr and not network.is_compiled
+    with torch.no_grad():
+        expected = model.forward_clips([{"image": list(frames_of(3))}])
+    found = predict(network, frames_of(3), 3)
+    assert_close(found, (expected["pred_logits"], expected["pred_masks"]), 1e-5)
+
+
+@pytest.mark.parametrize("norm", ["FrozenBN", "BN"])
+def test_folded_batch_norm_gives_the_same(norm):
+    model = model_of("MODEL.RESNETS.NORM", norm)
+    before = copy.deepcopy(model.state_dict())
+    network = network_of(model, fold_batch_norm=True)
+    assert not any(isinstance(m, FrozenBatchNorm2d | torch.nn.BatchNorm2d) for m in network.network.modules())
+    assert_close(predict(network, frames_of(4), 2), plain(model, frames_of(4), 2), 1e-4)
+    after = model.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_copy_follows_the_weights():
+    model = model_of()
+    network = network_of(model, fold_batch_norm=True)
+    first = network.network
+    network.prepare()
+    assert network.network is first  # nothing changed: nothing is made again
+    with torch.no_grad():
+        next(model.detr.backbone.parameters()).mul_(1.5)
+    network.prepare()
+    assert network.network is not first
+    assert_close(predict(network, frames_of(2), 2), plain(model, frames_of(2), 2), 1e-4)
+    model.load_state_dict(model_of("MODEL.IFC.NUM_OBJECT_QUERIES", "6").state_dict())
+    network.prepare()
+    assert_close(predict(network, frames_of(2), 2), plain(model, frames_of(2), 2), 1e-4)
+
+
+def test_bfloat16_is_close_and_its_weights_are_converted_once():
+    model = model_of()
+    network = network_of(model, precision="bfloat16", fold_batch_norm=True)
+    found, expected = predict(network, frames_of(4), 2), plain(model, frames_of(4), 2)
+    for x, y in zip(found, expected, strict=True):
+        assert not torch.equal(x, y)
+        assert (x - y).abs().mean() < 0.05 * y.std()
+    weights = [m.weight for m in network.network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+    assert {weight.dtype for weight in weights} == {torch.bfloat16}
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
+def test_compiled_network_gives_the_same_and_is_not_compiled_again(monkeypatch):
+    """The compiler's own output is not run here, only what it traced, which takes seconds instead of minutes."""
+    graphs = []
+
+    def run_traced(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    compile_function = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, mode, **kw: compile_function(f, backend=run_traced, **kw))
+    torch._dynamo.reset()
+    model = model_of("MODEL.RESNETS.DEPTH", "18", "MODEL.RESNETS.RES2_OUT_CHANNELS", "64")
+    network = network_of(model, compile_mode="default")
+    assert network.is_compiled
+
+    def compare(num_frames: int, window: int, size: tuple[int, int]) -> None:
+        frames = frames_of(num_frames, size)
+        assert_close(predict(network, frames, window), plain(model, frames, window), 1e-4)
+
+    # Alone, some and many are shapes of their own for torch.
+    for task in [(4, 4, (72, 104)), (8, 4, (72, 104)), (16, 4, (72, 104))]:
+        compare(*task)
+    num_graphs = len(graphs)
+    for task in [(12, 4, (96, 168)), (12, 6, (70, 100)), (7, 7, (90, 60)), (3, 3, (72, 104)), (20, 5, (104, 72))]:
+        compare(*task)
+    assert len(graphs) == num_graphs <= 6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "float16"}, r"MODEL.IFC.PRECISION: found 'float16', expected one of \('float32', 'bfloat16'\)"),
+        ({"compile_mode": "fast"}, "MODEL.IFC.COMPILE: found 'fast', expected '' or one of"),
+    ],
+)
+def test_bad_options_are_errors(options, message):
+    model = model_of()
+    with pytest.raises(ValueError, match=message):
+        InferenceNetwork(model.detr, model.normalize, **options)
