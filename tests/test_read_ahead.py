@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ifc.read_ahead import read_ahead
+from ifc.read_ahead import ReadablePart, read_ahead
 
 
 def reader_threads() -> int:
@@ -94,3 +94,30 @@ def test_threads_end_when_the_caller_stops_early():
 def test_bad_options_are_errors(options):
     with pytest.raises(ValueError, match="expected at least 1"):
         read_ahead(str, [], **options)
+
+
+def items_until(fault: int):
+    yield from range(fault)
+    raise OSError(f"item {fault} is broken")
+
+
+def test_readable_part_ends_at_the_first_fault():
+    part = ReadablePart(items_until(3))
+    assert list(part) == [0, 1, 2]
+    assert str(part.error) == "item 3 is broken"
+    whole = ReadablePart([5, 6])
+    assert list(whole) == [5, 6] and whole.error is None
+    assert list(ReadablePart([])) == []
+
+
+def test_nothing_readable_is_an_error():
+    with pytest.raises(OSError, match="item 0 is broken"):
+        list(ReadablePart(items_until(0)))
+
+
+def test_errors_of_the_caller_are_not_the_readers():
+    part = ReadablePart([1, 2, 3])
+    with pytest.raises(ZeroDivisionError):
+        for item in part:
+            item / 0
+    assert part.error is None

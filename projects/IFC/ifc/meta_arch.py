@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .inference import InferenceNetwork, VideoInference, infer_image
 from .modeling import ClipPrediction, FrameNormalizer, IfcNetwork
+from .read_ahead import ReadablePart
 from .training import ClipCriterion, HungarianMatcher, prepare_targets
 
 
@@ -118,7 +119,8 @@ class Ifc(nn.Module):
             Training: name → weighted scalar loss.
             Evaluation, a video: {"image_size": (height, width), "pred_scores": one float a track, "pred_labels": one
             contiguous class a track, "pred_masks": for each track one compressed RLE (or None) a frame, at the output
-            size; tracks of one instance share theirs}.
+            size; tracks of one instance share theirs}. If the video could be read in part only, the result is that of
+            the frames before the fault, and "error" is what was raised at it.
             Evaluation, images: [{"instances": Instances with pred_boxes, pred_masks (N, height, width) bool, scores,
             pred_classes}].
         """
@@ -172,13 +174,17 @@ class Ifc(nn.Module):
     def _infer_video(self, video: dict[str, Any]) -> dict[str, Any]:
         frames = video["image"]
         output_size = (video["height"], video["width"]) if "height" in video else None
-        result = self.inference(frames, output_size)
-        return {
+        readable = ReadablePart(frames)
+        result = self.inference(readable, output_size)
+        output = {
             "image_size": result.image_size,
             "pred_scores": result.scores,
             "pred_labels": result.labels,
             "pred_masks": result.masks,
         }
+        if readable.error is not None:
+            output["error"] = readable.error
+        return output
 
     @torch.no_grad()
     def _infer_images(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Instances]]:

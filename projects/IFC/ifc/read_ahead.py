@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading ahead: items are made by threads while the caller works on earlier ones."""
+"""Reading ahead, by threads while the caller works on earlier items; and reading up to the first fault."""
 
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +12,31 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _END = None  # instead of a future: there are no more items
+
+
+class ReadablePart(Iterable[Item]):
+    """The items up to the first that cannot be read.
+
+    Iterating ends where `items` raises an error, which is then in `error`; if it is the first item that cannot be read,
+    the error is raised. To be iterated once.
+    """
+
+    def __init__(self, items: Iterable[Item]):
+        self._items = items
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[Item]:
+        iterator = iter(self._items)
+        yield from itertools.islice(iterator, 1)
+        while True:
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            except Exception as error:
+                self.error = error
+                return
+            yield item
 
 
 def read_ahead(

@@ -17,7 +17,7 @@ from detectron2.structures import Instances
 from torch import Tensor
 
 from ..inference import FinishedInstances, FrameMasks, Rle, StreamOutput, VideoPrediction
-from ..read_ahead import read_ahead
+from ..read_ahead import ReadablePart, read_ahead
 from ..visualization import open_frames
 from .checkpoint import IfcCheckpointer
 from .setup import setup_config
@@ -152,9 +152,9 @@ class VideoSegmenter:
         """
         reading = _Reading(self, video)
         stream = self.model.inference.stream(reading.size)
-        prediction = self.model.inference.to_prediction(stream.run(reading), stream)
-        if reading.error is not None:
-            raise IncompleteVideoError(prediction, reading.error) from reading.error
+        prediction = self.model.inference.to_prediction(stream.run(reading.frames), stream)
+        if (error := reading.frames.error) is not None:
+            raise IncompleteVideoError(prediction, error) from error
         return prediction
 
     def stream(self, video: Video, frames_at_once: int = 1) -> Iterator[SegmentedFrame]:
@@ -172,12 +172,12 @@ class VideoSegmenter:
         reading = _Reading(self, video)
         stream = self.model.inference.stream(reading.size)
         known = _KnownInstances()
-        frames = iter(reading)
+        frames = iter(reading.frames)
         while batch := list(itertools.islice(frames, frames_at_once)):
             yield from known.segmented(stream.push(batch), stream.running_instances())
         yield from known.segmented(stream.finish(), None)
-        if reading.error is not None:
-            raise reading.error
+        if reading.frames.error is not None:
+            raise reading.frames.error
 
     def segment_image(self, image: np.ndarray) -> Instances:
         """The instances of an image, (H, W, 3) uint8 RGB: `pred_boxes`, `pred_masks` (N, H, W) bool, `scores` and
@@ -196,12 +196,11 @@ class VideoSegmenter:
 
 
 class _Reading:
-    """The frames of a video as the network takes them, read ahead.
-
-    Iterating ends with the first frame that cannot be read; `error` then says why.
+    """A video's frames as the network takes them, read ahead.
 
     Attributes:
-        size: (height, width) of the frames.
+        frames: uint8 (3, h, w) each, up to the first that cannot be read.
+        size: (height, width) of the video.
 
     Raises:
         ValueError: if not one frame can be read.
@@ -209,31 +208,24 @@ class _Reading:
 
     def __init__(self, segmenter: VideoSegmenter, video: Video):
         source = open_frames(video) if isinstance(video, str | os.PathLike) else video
-        self.error: Exception | None = None
-        self._frames = read_ahead(
+        frames = read_ahead(
             lambda frame: (frame.shape[:2], segmenter._to_input(frame)),
             source,
             ahead=FRAMES_AHEAD,
             workers=READING_THREADS,
         )
-        first = next(self._frames, None)
+        first = next(frames, None)
         if first is None:
             raise ValueError("the video has no frames, expected at least 1")
-        self.size, self._first = first
+        self.size: tuple[int, int] = first[0]
+        self.frames = ReadablePart(self._of_one_size(itertools.chain([first], frames)))
 
-    def __iter__(self) -> Iterator[Tensor]:
-        yield self._first
-        try:
-            for index, (size, frame) in enumerate(self._frames, 1):
-                if size != self.size:
-                    raise ValueError(
-                        "frame {}: found {} x {} pixels, expected the {} x {} of the frames before".format(
-                            index, *size, *self.size
-                        )
-                    )
-                yield frame
-        except Exception as error:
-            self.error = error
+    def _of_one_size(self, frames: Iterable[tuple[tuple[int, int], Tensor]]) -> Iterator[Tensor]:
+        for index, (size, frame) in enumerate(frames):
+            if size != self.size:
+                found, expected = ("{} x {}".format(*x) for x in (size, self.size))
+                raise ValueError(f"frame {index}: found {found} pixels, expected the {expected} of the frames before")
+            yield frame
 
 
 class _KnownInstances:
