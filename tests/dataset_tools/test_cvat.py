@@ -96,7 +96,7 @@ def test_json_is_good_and_finds_frames_by_several_names(cvat):
     path.write_text(json.dumps(ytvis_content(videos, categories, "test")))
     assert check_dataset(path, cvat.root / "frames").faults == []
     (cvat.root / "frames/clip").rename(cvat.root / "frames/my task")
-    ((video,), _) = cvat()
+    ((video,), _) = cvat("")
     assert video.file_names[0] == "my task/0.jpg" and video.tracks == []
 
 

@@ -77,7 +77,7 @@ def test_rotation_is_clockwise_around_the_upper_left_corner(read):
 
 
 def test_json_is_good(read):
-    first = task([key_frame(1)], [key_frame(2, x=90.0, width=50.0)])
+    first = task([key_frame(1)], [key_frame(2, x=90.0, width=50.0)], [])
     first["annotations"][0]["result"].append({"type": "choices", "value": {"choices": ["day"]}})
     first["annotations"].append({"was_cancelled": True, "result": [{"type": "brushlabels"}]})
     write_frames(read.root / "frames/13", range(6))

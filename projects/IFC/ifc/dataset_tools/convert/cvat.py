@@ -139,7 +139,7 @@ def _read_track(track: Element, video: _Video) -> list[Rle | None]:
         shapes[frame] = element
     masks: list[Rle | None] = [None] * video.num_frames
     frames = sorted(shapes)
-    for frame, following in zip(frames, [*frames[1:], None], strict=True):
+    for frame, following in zip(frames, [*frames[1:], None], strict=False):  # there may be none
         element = shapes[frame]
         if element.get("outside", "0") == "1":
             continue

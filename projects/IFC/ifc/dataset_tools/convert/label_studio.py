@@ -134,7 +134,7 @@ def _read_track(result: Mapping[str, Any], place: str, num_frames: int, size: tu
         raise ValueError(f"{place}.value.framesCount: found {brief(count)}, expected {expected}")
     key_frames = _key_frames(value.get("sequence"), f"{place}.value.sequence", max(count, num_frames))
     masks: list[Rle | None] = [None] * num_frames
-    for key, following in zip(key_frames, [*key_frames[1:], None], strict=True):
+    for key, following in zip(key_frames, [*key_frames[1:], None], strict=False):  # there may be none
         end = num_frames if following is None else following.frame
         for frame in range(key.frame, min(end if key.enabled else key.frame + 1, num_frames)):
             share = 0.0 if following is None else (frame - key.frame) / (following.frame - key.frame)
