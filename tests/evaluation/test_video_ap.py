@@ -183,7 +183,7 @@ FIRST_MASK = (*ANNOTATION, "segmentations", 0)
         (_set("videos", 0, "id", "4"), r"videos\[0\].id: found '4', expected an integer"),
         (_set("videos", 0, "length", ...), r"videos\[0\].length: found nothing, expected an integer"),
         (_set("videos", 0, "height", -6), r"videos\[0\].height: found -6, expected at least 1"),
-        (_set("videos", 0, "width", 10**9), r"videos\[0\].width: found 1000000000, expected at most 32768"),
+        (_set("videos", 0, "width", 10**9), r"videos\[0\].width: found 1000000000, expected at most 16384"),
         (lambda data: data["videos"].append(data["videos"][0]), r"videos\[1\].id: found 4 a second time"),
         (_set("categories", 0, "id", 9), r"categories\[1\]: found 9, 'dog' a second time"),
         (_set("categories", 0, "name", "dog"), r"categories\[1\]: found 9, 'dog' a second time"),

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
-MAX_SIDE = 2**15  # pixels of a frame's height and width: twice what video codecs know
+MAX_SIDE = 2**14  # pixels of a frame's height and width, more than twice those of 8K
 MAX_OUTLINE = 2**20  # pixels along a polygon, of each of which rasterizing takes about 80 bytes
-MAX_RLE_DIGITS = 7  # characters, of 5 bits each, that a run length below 2**32 and its sign can take
+MAX_RLE_DIGITS = 6  # characters, of 5 bits each, that the runs of the largest frame and their sign can take
 DECODED_FRAMES = 64  # frames of a track decoded at once, to bound the memory it takes
 LARGEST_NUMBER = 1e100  # squares and sums of numbers up to here stay finite
 
@@ -378,64 +378,92 @@ def _check_masks(
         found = brief(masks[frame]["counts"].decode("utf-8", errors="backslashreplace"))
         raise ValueError(f"{where}.segmentations[{frame}].counts: found {found}, {expected}")
 
-    run_lengths, num_runs = decoded
-    first_runs = np.cumsum(num_runs) - num_runs
-    is_object = _positions(num_runs) % 2 == 1
-    areas[frames] = np.add.reduceat(np.where(is_object, run_lengths, 0), first_runs)
-
-    empty_runs = run_lengths == 0
-    empty_runs[first_runs] = False  # a mask that begins with the object has a first run of length 0
-    if not empty_runs.any():
-        return
-    for index in np.flatnonzero(np.add.reduceat(empty_runs, first_runs)):
-        runs = run_lengths[first_runs[index] : first_runs[index] + num_runs[index]]
-        masks[frames[index]] = _encode(_without_empty_runs(runs), video)
+    areas[frames], has_empty_runs = decoded.areas, decoded.has_empty_runs
+    for index in np.flatnonzero(has_empty_runs):
+        masks[frames[index]] = _encode(_without_empty_runs(decoded.run_lengths(index)), video)
 
 
-def _decode(strings: list[bytes], num_pixels: int) -> tuple[np.ndarray, np.ndarray] | None:
+@dataclass(frozen=True)
+class _Runs:
+    """The run lengths of S masks.
+
+    `first` (S,) is each mask's first run, which may be empty. `rest` (N, 2) holds the runs after it, of one mask after
+    the other: an object's run and the one that follows. An odd last one is followed by a run of length 0, which is
+    none. `ends` (S,) are the rows at which the masks end, `num_runs` (S,) counts all runs of each, `areas` (S,) int64
+    the pixels of the objects.
+    """
+
+    first: np.ndarray
+    rest: np.ndarray
+    ends: np.ndarray
+    num_runs: np.ndarray
+    areas: np.ndarray
+
+    @property
+    def has_empty_runs(self) -> np.ndarray:
+        """Whether a mask has runs of length 0 other than its first: (S,) bool."""
+        num_added = (self.num_runs - 1) % 2
+        if self.rest.size - np.count_nonzero(self.rest) == num_added.sum():
+            return np.zeros(len(self.ends), dtype=bool)
+        return _sums(self.rest == 0, self.ends).sum(axis=1) > num_added
+
+    def run_lengths(self, index: int) -> np.ndarray:
+        """All runs of one mask."""
+        start = self.ends[index - 1] if index else 0
+        return np.append(self.first[index], self.rest[start : self.ends[index]])[: self.num_runs[index]].astype(
+            np.int64
+        )
+
+
+def _decode(strings: list[bytes], num_pixels: int) -> _Runs | None:
     """Decode compressed RLEs of `num_pixels` pixels each; None if any is malformed or of another size.
 
     A run length is written in digits of 5 bits, lowest first, each a character from "0" on; bit 5 says that another
     digit follows, bit 4 of the last one is the sign. From the fourth run on, the difference to the run before the last
-    one is written.
-
-    Returns:
-        run lengths of all strings one after another, int64, and how many each string has.
+    one is written. As in pycocotools, arithmetic is that of 32 bits.
     """
     string_lengths = np.array([len(string) for string in strings])
     if not string_lengths.all():
         return None
     digits = np.frombuffer(b"".join(strings), dtype=np.uint8) - np.uint8(ord("0"))  # below "0" wraps around
     string_ends = np.cumsum(string_lengths)
-    last = np.flatnonzero((digits & 32) == 0)
-    if digits.max() > 63 or (digits[string_ends - 1] & 32).any():
+    last = np.flatnonzero(digits < 32)
+    if digits.max() > 63 or (digits[string_ends - 1] > 31).any():
         return None
     num_digits = np.diff(last, prepend=-1)
     if num_digits.max() > MAX_RLE_DIGITS:
         return None
-    values = np.where(digits[last] & 16, -1, 0) << (5 * num_digits)
-    for place in range(num_digits.max()):
-        longer = np.flatnonzero(num_digits > place)
-        digit = digits[last[longer] - num_digits[longer] + 1 + place] & 31
-        values[longer] += digit.astype(np.int64) << (5 * place)
+    values = (digits[last] ^ 16).astype(np.int32) - 16
+    longer = np.flatnonzero(num_digits > 1)
+    for place in range(1, num_digits.max()):
+        values[longer] = 32 * values[longer] + (digits[last[longer] - place] & 31)
+        longer = longer[num_digits[longer] > place + 1]
 
-    num_runs = np.diff(np.searchsorted(last, string_ends), prepend=0)
-    positions = _positions(num_runs)
-    for parity in (0, 1):
-        is_chained = (positions % 2 == parity) & (positions > 0)
-        num_chained = (num_runs - 1 + parity) // 2
-        sums = np.cumsum(values[is_chained])
-        before = np.append(0, sums)[np.cumsum(num_chained) - num_chained]
-        values[is_chained] = sums - np.repeat(before, num_chained)
-    if values.min() < 0 or (np.add.reduceat(values, np.cumsum(num_runs) - num_runs) != num_pixels).any():
+    run_ends = np.searchsorted(last, string_ends)
+    num_runs = np.diff(run_ends, prepend=0)
+    is_odd = (num_runs - 1) % 2 == 1
+    ends = np.cumsum(num_runs // 2)
+    rest = np.zeros(2 * ends[-1], dtype=np.int32)
+    is_first = np.zeros(len(values), dtype=bool)
+    is_first[run_ends - num_runs] = True
+    is_added = np.zeros(len(rest), dtype=bool)
+    is_added[2 * ends[is_odd] - 1] = True
+    rest[~is_added] = values[~is_first]
+    rest = np.cumsum(rest.reshape(-1, 2), axis=0, dtype=np.int32)
+    before = np.concatenate([np.zeros((1, 2), dtype=np.int32), rest])[ends - num_runs // 2]
+    rest -= np.repeat(before, num_runs // 2, axis=0)
+    rest.ravel()[is_added] = 0
+    first, sums = values[is_first], _sums(rest, ends)
+    if first.min() < 0 or rest.min(initial=0) < 0 or (first + sums.sum(axis=1) != num_pixels).any():
         return None
-    return values, num_runs
+    return _Runs(first, rest, ends, num_runs, areas=sums[:, 0])
 
 
-def _positions(group_sizes: np.ndarray) -> np.ndarray:
-    """0, 1, 2, ... within each of several groups that follow one another."""
-    starts = np.cumsum(group_sizes) - group_sizes
-    return np.arange(group_sizes.sum()) - np.repeat(starts, group_sizes)
+def _sums(pairs: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Sums over groups of rows of `pairs` (N, 2) that follow one another, of which some may be empty: (S, 2) int64."""
+    sums = np.zeros((len(pairs) + 1, 2), dtype=np.int64)
+    np.cumsum(pairs, axis=0, out=sums[1:])
+    return np.diff(sums[ends], axis=0, prepend=0)
 
 
 def _without_empty_runs(run_lengths: np.ndarray) -> np.ndarray:
