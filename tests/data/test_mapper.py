@@ -330,6 +330,54 @@ def test_jpegs_are_read_as_detectron2_reads_them(tmp_path, image_format, mode, o
         np.testing.assert_array_equal(read_frame(path, image_format, expected.shape[:2]), expected)
 
 
+def test_reduced_decoding(cfg, tmp_path):
+    """Frames are decoded at a quarter of their size where that is enough; the rest of a clip stays the same."""
+    noise = np.random.default_rng(0).integers(0, 256, (15, 20, 3), dtype=np.uint8)
+    path, reductions = str(tmp_path / "a.jpg"), []
+    Image.fromarray(noise).resize((400, 300), Image.BICUBIC).save(path, quality=95)
+    box = {"category_id": 0, "iscrowd": 0, "segmentations": [[[40, 40, 200, 40, 200, 90, 40, 90]]]}
+    record = {"video_id": 1, "file_names": [path], "height": 300, "width": 400, "length": 1, "annotations": [box]}
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING = (60, 75, 160), "choice_by_clip"
+    clips = {}
+    for cfg.INPUT.REDUCED_DECODE in (False, True):
+        train_mapper = YTVISDatasetMapper(cfg, is_train=True)
+        np.random.seed(0)
+        clips[cfg.INPUT.REDUCED_DECODE] = [train_mapper(record) for _ in range(8)]
+    assert {clip["image"][0].shape[1] for clip in clips[True]} == {60, 75, 160}
+    for clip, expected in zip(clips[True], clips[False], strict=True):
+        difference = (clip["image"][0].float() - expected["image"][0].float()).abs()
+        reductions.append(0 if difference.max() <= 1 else 1)
+        assert difference.mean() < 3
+        assert torch.equal(clip["instances"][0].gt_masks.tensor, expected["instances"][0].gt_masks.tensor)
+    assert {clip["image"][0].shape[1] for clip, reduced in zip(clips[True], reductions, strict=True) if reduced} == {
+        60,
+        75,
+    }
+
+
+def test_reduction_is_the_largest_that_needs_no_enlarging(cfg):
+    for sizes, style, expected in (
+        ((360,), "choice", 2),
+        ((270,), "choice", 4),
+        ((271, 100), "choice", 2),
+        ((100,), "choice", 8),
+        ((541,), "choice", 1),
+        ((0,), "choice", 1),
+        ((100, 300), "range", 2),
+    ):
+        cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING = sizes, style
+        augmentation = YTVISDatasetMapper(cfg, is_train=True).augmentation
+        assert augmentation.reduction(augmentation.for_clip(), (1080, 1920)) == expected
+        assert augmentation.reduction(augmentation.for_clip(), (1920, 1080)) == expected
+
+
+@pytest.mark.parametrize("mapper_class", [YTVISDatasetMapper, CocoClipDatasetMapper])
+def test_no_reduced_decoding_of_what_is_cropped(cfg, mapper_class):
+    cfg.INPUT.REDUCED_DECODE = cfg.INPUT.CROP.ENABLED = True
+    with pytest.raises(ValueError, match="INPUT.REDUCED_DECODE: found True, expected False with INPUT.CROP.ENABLED"):
+        mapper_class(cfg, is_train=True)
+
+
 # Faulty frames
 
 

@@ -18,6 +18,7 @@ FLIP_STYLES = ("none", "horizontal", "vertical", "flip_by_clip")
 CROP_TYPES = ("relative_range", "relative", "absolute", "absolute_range")
 PHOTOMETRIC = {"brightness": T.RandomBrightness, "contrast": T.RandomContrast, "saturation": T.RandomSaturation}
 EXTRA_AUGMENTATIONS = (*PHOTOMETRIC, "rotation")
+REDUCTIONS = (1, 2, 4, 8)  # of a JPEG's sides, that can be had by decoding less of it
 
 
 class ClipAugmentation:
@@ -84,6 +85,11 @@ class ClipAugmentation:
             augmentations.append(T.RandomFlip(prob=1.0))
         return T.AugmentationList(augmentations + self.extra)
 
+    def reduction(self, augmentations: T.AugmentationList, size: tuple[int, int]) -> int:
+        """The largest of `REDUCTIONS` that leaves frames of `size` large enough for what `for_clip` gave."""
+        edges = next(a for a in augmentations.augs if isinstance(a, T.ResizeShortestEdge)).short_edge_length
+        return max((r for r in REDUCTIONS if 0 not in edges and min(size) // r >= max(edges)), default=1)
+
     def _resize(self) -> T.ResizeShortestEdge:
         style = self.resize_style.removesuffix("_by_clip")
         if style == self.resize_style:
@@ -140,6 +146,8 @@ class FastResizeTransform(T.ResizeTransform):
     def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
         """(h, w, 3) uint8 -> (new_h, new_w, 3) uint8."""
         method = self.interp if interp is None else interp
+        if img.shape[:2] == (self.new_h, self.new_w):
+            return img
         if method != Image.BILINEAR or img.dtype != np.uint8 or img.shape[2:] != (3,):
             return super().apply_image(img, interp)
         if min(img.strides) < 0 or not img.flags.writeable:  # a flipped one, one of Pillow's: torch takes neither
@@ -183,8 +191,8 @@ def transform_masks(transforms: T.TransformList, masks: RunLengthMasks) -> np.nd
             rows = rows[transform.y0 : transform.y0 + transform.h]
             cols = cols[transform.x0 : transform.x0 + transform.w]
         elif isinstance(transform, T.ResizeTransform):
-            rows = _resize_nearest(rows, transform.new_h)
-            cols = _resize_nearest(cols, transform.new_w)
+            rows = rows[_nearest(len(rows), transform.new_h)]
+            cols = cols[_nearest(len(cols), transform.new_w)]
         elif isinstance(transform, T.HFlipTransform):
             cols = cols[::-1]
         elif isinstance(transform, T.VFlipTransform):
@@ -205,9 +213,10 @@ def _flat(transforms: T.TransformList) -> list[T.Transform]:
     return flat
 
 
-def _resize_nearest(indices: np.ndarray, size: int) -> np.ndarray:
-    """Resize a line of indices as Pillow, and so detectron2's `ResizeTransform`, resizes each line of a mask."""
-    line = Image.fromarray(indices[np.newaxis].astype(np.int32))
+@functools.lru_cache(maxsize=64)
+def _nearest(length: int, size: int) -> np.ndarray:
+    """(size,) which pixels of a line Pillow, and so detectron2's `ResizeTransform`, takes for a mask's resized line."""
+    line = Image.fromarray(np.arange(length, dtype=np.int32)[np.newaxis])
     return np.asarray(line.resize((size, 1), Image.NEAREST))[0]
 
 

@@ -2,6 +2,7 @@
 """Dataset dict -> the clip, video or image that the model takes. Only the frames that are used are decoded."""
 
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,14 @@ from .augmentation import ClipAugmentation, build_augmentation, transform_masks
 from .masks import RunLengthMasks, read_masks
 
 IMAGE_FORMATS = ("RGB", "BGR")
+JPEG_DECODING = {"RGB": cv2.IMREAD_COLOR_RGB, "BGR": cv2.IMREAD_COLOR}
+# The names with COLOR in them would ask for BGR, too.
+JPEG_REDUCTION = {
+    1: 0,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
 JPEG_END = b"\xff\xd9"
 # What Pillow raises for damaged files, and for headers that announce more pixels than any real image has.
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
@@ -29,7 +38,14 @@ class ClipMapper:
 
     @configurable
     def __init__(
-        self, is_train: bool, *, augmentation: ClipAugmentation, image_format: str, num_classes: int, num_frames: int
+        self,
+        is_train: bool,
+        *,
+        augmentation: ClipAugmentation,
+        image_format: str,
+        num_classes: int,
+        num_frames: int,
+        reduced_decode: bool = False,
     ) -> None:
         """
         Args:
@@ -38,6 +54,7 @@ class ClipMapper:
             image_format: "RGB" or "BGR", the order of the channels.
             num_classes: C; also the class of an instance on frames that lack it.
             num_frames: T, frames of a training clip.
+            reduced_decode: decode JPEGs no larger than their augmented frames need.
         """
         if image_format not in IMAGE_FORMATS:
             raise ValueError(
@@ -45,11 +62,14 @@ class ClipMapper:
             )
         if num_frames < 1:
             raise ValueError(f"INPUT.SAMPLING_FRAME_NUM: found {num_frames}, expected at least 1 frame")
+        if reduced_decode and augmentation.crop is not None:
+            raise ValueError("INPUT.REDUCED_DECODE: found True, expected False with INPUT.CROP.ENABLED")
         self.is_train = is_train
         self.augmentation = augmentation
         self.image_format = image_format
         self.num_classes = num_classes
         self.num_frames = num_frames
+        self.reduced_decode = reduced_decode
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
@@ -59,7 +79,12 @@ class ClipMapper:
             "image_format": cfg.INPUT.FORMAT,
             "num_classes": cfg.MODEL.IFC.NUM_CLASSES,
             "num_frames": cfg.INPUT.SAMPLING_FRAME_NUM,
+            "reduced_decode": is_train and cfg.INPUT.REDUCED_DECODE,
         }
+
+    def _read_frame(self, file_name: str, size: tuple[int, int], augmentations: T.AugmentationList) -> np.ndarray:
+        reduction = self.augmentation.reduction(augmentations, size) if self.reduced_decode else 1
+        return read_frame(file_name, self.image_format, size, reduction)
 
 
 class YTVISDatasetMapper(ClipMapper):
@@ -100,8 +125,8 @@ class YTVISDatasetMapper(ClipMapper):
         else:
             frames = list(range(length))
         names, size = record["file_names"], (record["height"], record["width"])
-        images = {t: read_frame(names[t], self.image_format, size) for t in set(frames)}
         augmentations = self.augmentation.for_clip()
+        images = {t: self._read_frame(names[t], size, augmentations) for t in set(frames)}
         clip = [_augment(augmentations, images[t]) for t in frames]
         sample = {
             "image": [_to_tensor(image) for image, _ in clip],
@@ -112,24 +137,12 @@ class YTVISDatasetMapper(ClipMapper):
             "length": length,
         }
         if self.is_train:
-            classes, masks = self._read_tracks(record, set(frames))
+            classes, masks = read_tracks(record, set(frames))
             sample["instances"] = [
                 frame_instances(*masks[t], transforms, image.shape[:2], classes, self.num_classes)
                 for t, (image, transforms) in zip(frames, clip, strict=True)
             ]
         return sample
-
-    @staticmethod
-    def _read_tracks(
-        record: dict[str, Any], frames: set[int]
-    ) -> tuple[list[int], dict[int, tuple[list[int], RunLengthMasks]]]:
-        """The classes of the instances that are on any of `frames`, and for each frame what `read_rows` gives."""
-        tracks = [track for track in record["annotations"] if not track["iscrowd"]]
-        by_track = [{t: track["segmentations"][t] for t in frames} for track in tracks]
-        shown = [index for index, segmentations in enumerate(by_track) if any(segmentations.values())]
-        size, place = (record["height"], record["width"]), f"video {record['video_id']}"
-        masks = {t: read_rows([by_track[index][t] for index in shown], size, place) for t in frames}
-        return [tracks[index]["category_id"] for index in shown], masks
 
 
 class CocoClipDatasetMapper(ClipMapper):
@@ -143,8 +156,8 @@ class CocoClipDatasetMapper(ClipMapper):
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
         size = (record["height"], record["width"])
-        image = read_frame(record["file_name"], self.image_format, size)
         augmentations = self.augmentation.for_clip()
+        image = self._read_frame(record["file_name"], size, augmentations)
         sample = {key: record[key] for key in ("image_id", "file_name", "height", "width")}
         if not self.is_train:
             sample["image"] = _to_tensor(_augment(augmentations, image)[0])
@@ -195,13 +208,14 @@ def sample_frames(length: int, num_frames: int, frame_range: int, shuffle: bool 
     return frames
 
 
-def read_frame(file_name: str, image_format: str, size: tuple[int, int]) -> np.ndarray:
+def read_frame(file_name: str, image_format: str, size: tuple[int, int], reduction: int = 1) -> np.ndarray:
     """Read one frame and check it.
 
     Args:
         file_name: an image file.
         image_format: "RGB" or "BGR".
         size: (height, width) that the data set's json says.
+        reduction: one of `REDUCTIONS`, by which the sides of a JPEG, not of other files, are divided and rounded up.
 
     Returns:
         (H, W, 3) uint8.
@@ -213,20 +227,20 @@ def read_frame(file_name: str, image_format: str, size: tuple[int, int]) -> np.n
     height, width = size
     expected = f"expected an image of {width}x{height} pixels (width x height)"
     try:
-        image = _read_jpeg(file_name, image_format)
+        image = _read_jpeg(file_name, image_format, reduction)
         if image is None:
-            image = read_image(file_name, image_format)
+            image, reduction = read_image(file_name, image_format), 1
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{file_name}: no such file, {expected}") from error
     except IMAGE_ERRORS as error:
         raise ValueError(f"{file_name}: not readable as an image ({error}), {expected}") from error
-    if image.shape[:2] != (height, width):
+    if image.shape[:2] != (math.ceil(height / reduction), math.ceil(width / reduction)):
         raise ValueError(f"{file_name}: found an image of {image.shape[1]}x{image.shape[0]} pixels, {expected}")
     return image
 
 
-def _read_jpeg(file_name: str, image_format: str) -> np.ndarray | None:
-    """A whole JPEG in colour or grey as `read_image` reads it, in two thirds of the time; None for any other file.
+def _read_jpeg(file_name: str, image_format: str, reduction: int) -> np.ndarray | None:
+    """A whole JPEG in colour or grey as `read_image` reads it, in three quarters of the time; None for any other file.
 
     OpenCV and Pillow decode with the same library, but Pillow copies the pixels twice on their way into an array. A
     JPEG without its end is left to Pillow, which reports it.
@@ -236,10 +250,20 @@ def _read_jpeg(file_name: str, image_format: str) -> np.ndarray | None:
     with Image.open(io.BytesIO(content)) as header:
         if header.format != "JPEG" or header.mode not in ("L", "RGB") or JPEG_END not in content[-12:]:
             return None
-    image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
-    if image is not None and image_format == "RGB":
-        cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-    return image
+    flags = JPEG_DECODING[image_format] | JPEG_REDUCTION[reduction]
+    return cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)
+
+
+def read_tracks(
+    record: dict[str, Any], frames: set[int]
+) -> tuple[list[int], dict[int, tuple[list[int], RunLengthMasks]]]:
+    """The classes of a video's instances, crowds left out, that are on any of `frames`; `read_rows` of each frame."""
+    tracks = [track for track in record["annotations"] if not track["iscrowd"]]
+    by_track = [{t: track["segmentations"][t] for t in frames} for track in tracks]
+    shown = [index for index, segmentations in enumerate(by_track) if any(segmentations.values())]
+    size, place = (record["height"], record["width"]), f"video {record['video_id']}"
+    masks = {t: read_rows([by_track[index][t] for index in shown], size, place) for t in frames}
+    return [tracks[index]["category_id"] for index in shown], masks
 
 
 def read_rows(segmentations: Sequence[Any], size: tuple[int, int], place: str) -> tuple[list[int], RunLengthMasks]:
@@ -277,11 +301,13 @@ def frame_instances(
         `gt_boxes` (N, 4). The id is the row's number. Instances that are not annotated, or whose mask is empty after
         the augmentation, have class `num_classes`, id -1, an empty mask and a box of zeros.
     """
-    stack = np.zeros((len(classes), *size), dtype=np.uint8)
+    stack = transform_masks(transforms, masks)
+    if len(rows) < len(classes):
+        shown, stack = stack, np.zeros((len(classes), *size), dtype=np.uint8)
+        stack[rows] = shown
     boxes = np.zeros((len(classes), 4), dtype=np.float32)
-    for row, mask in zip(rows, transform_masks(transforms, masks), strict=True):
-        stack[row] = mask
-        x, y, box_width, box_height = cv2.boundingRect(mask)  # all 0 for an empty mask
+    for row in rows:
+        x, y, box_width, box_height = cv2.boundingRect(stack[row])  # all 0 for an empty mask
         boxes[row] = (x, y, x + box_width, y + box_height)
     present = boxes[:, 2] > 0
     instances = Instances(size)
@@ -300,4 +326,10 @@ def _augment(augmentations: T.AugmentationList, image: np.ndarray) -> tuple[np.n
 
 def _to_tensor(image: np.ndarray) -> torch.Tensor:
     """(H, W, 3) -> (3, H, W)."""
-    return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
+    planes = image.transpose(2, 0, 1)
+    mirrored = planes.strides[2] < 0  # a flip is a view, which NumPy copies slowly
+    planes = np.array(planes[:, :, ::-1] if mirrored else planes, order="C")
+    if mirrored:
+        for plane in planes:
+            cv2.flip(plane, 1, dst=plane)
+    return torch.from_numpy(planes)

@@ -36,16 +36,16 @@ class RunLengthMasks:
         It takes the time of the pixels that are picked, however large the masks are.
 
         Args:
-            rows: (h,) indices in ascending or descending order, with or without repetitions.
+            rows: (h,) indices in ascending or descending order, with or without repetitions, at least one.
             cols: (w,) likewise.
 
         Returns:
             (N, h, w) uint8, 0 or 1.
         """
         (height, width), num_masks = self.size, len(self)
+        flips = [rows[0] > rows[-1], cols[0] > cols[-1]]
+        rows, cols = (lines[::-1] if flip else lines for lines, flip in zip((rows, cols), flips, strict=True))
         kept_cols, places = np.unique(cols, return_inverse=True)
-        upwards = len(rows) > 0 and rows[0] > rows[-1]
-        rows = rows[::-1] if upwards else rows
         # A run ends before pixel (mask, col, row). How many picked pixels come before that one is where it ends now.
         mask, pixel = np.divmod(self.ends, height * width)
         col, row = np.divmod(pixel, height)
@@ -55,10 +55,10 @@ class RunLengthMasks:
         ends += (cols_before[col + 1] - cols_before[col]) * rows_before[row]
         runs = np.repeat(self.inside.view(np.uint8), np.diff(ends, prepend=0))
         picked = np.empty((num_masks, len(rows), len(cols)), dtype=np.uint8)
-        if picked.size:
-            for index, columns in enumerate(runs.reshape(num_masks, len(kept_cols), len(rows))):
-                transposed = cv2.transpose(columns.take(places, axis=0))
-                picked[index] = transposed[::-1] if upwards else transposed
+        for mask, columns in zip(picked, runs.reshape(num_masks, len(kept_cols), len(rows)), strict=True):
+            cv2.transpose(columns.take(places, axis=0) if len(kept_cols) < len(cols) else columns, dst=mask)
+            for axis in np.flatnonzero(flips).tolist():
+                cv2.flip(mask, axis, dst=mask)
         return picked
 
 
