@@ -100,11 +100,10 @@ def _mixed_cells(values: Tensor) -> Tensor:
     Returns:
         (m,) int64, indices to (n, h + 1, w + 1) flattened.
     """
-    inside = values > 0
-    top, bottom = inside[:, :-1], inside[:, 1:]
-    any_inside, all_inside = top | bottom, top & bottom  # of the left corners, and one further of the right ones
-    mixed = (any_inside[..., :-1] | any_inside[..., 1:]) & ~(all_inside[..., :-1] & all_inside[..., 1:])
-    return mixed.flatten().nonzero()[:, 0]
+    inside = (values > 0).view(torch.uint8)
+    pairs = inside[:, :-1] + inside[:, 1:]
+    corners = pairs[..., :-1] + pairs[..., 1:]  # inside, of each cell: 0 to 4
+    return (corners & 3).flatten().nonzero()[:, 0]
 
 
 def _borders_in_cells(values: Tensor, cells: Tensor, rows: Tensor, columns: Tensor, most_columns: int) -> Tensor:
@@ -146,7 +145,8 @@ def _compress(borders: np.ndarray, num_masks: int, output_size: tuple[int, int])
     height, width = output_size
     borders, times = np.unique(borders, return_counts=True)
     masks, pixels = np.divmod(borders[times % 2 == 1], height * width + 1)
-    masks, pixels = masks[pixels < height * width], pixels[pixels < height * width]
+    is_pixel = pixels < height * width
+    masks, pixels = masks[is_pixel], pixels[is_pixel]
     num_borders = np.bincount(masks, minlength=num_masks)
     ends = num_borders.cumsum()
     pixels = np.insert(pixels, ends, height * width)  # where each mask's last run ends
