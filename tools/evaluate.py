@@ -40,6 +40,11 @@ def evaluate(args: argparse.Namespace) -> None:
     _prepare(args)
     ground_truth = tracks.read_ground_truth(args.gt)
     video_ap.require_tracks(ground_truth)
+    frames = None
+    if args.frames:
+        from ifc.evaluation.pictures import FrameFiles
+
+        frames = FrameFiles(args.gt, args.frames)
     overlaps = video_ap.find_overlaps(ground_truth, tracks.read_results(args.results, ground_truth))
     result = video_ap.summarize(ground_truth, *video_ap.average_precision(ground_truth, overlaps, video_ap.AREA_RANGES))
     by_length = breakdown.by_length(ground_truth, overlaps)
@@ -62,12 +67,10 @@ def evaluate(args: argparse.Namespace) -> None:
         }
         _print(_tracking_table(tracking, score))
     if args.report:
-        from ifc.evaluation.pictures import FrameFiles
         from ifc.evaluation.report import Evaluation, identity_switches, make_report
 
         costs = errors.error_costs(findings)
         evaluation = Evaluation(ground_truth, overlaps, result, by_length, by_motion, findings, costs, score)
-        frames = FrameFiles(args.gt, args.frames) if args.frames else None
         path = os.path.join(args.report, REPORT_FILE)
         make_report(evaluation, tracking, frames).write(path)
         content["errors"] = {name: {"count": cost.count, "AP50_rise": cost.ap50_rise} for name, cost in costs.items()}
@@ -81,10 +84,15 @@ def _prepare(args: argparse.Namespace) -> None:
     """Find out now what would otherwise fail after the work is done."""
     if args.frames and not args.report:
         raise ValueError("--frames: expected --report too, whose pictures they are for")
-    if args.tracking:
-        from ifc.evaluation.tracking import load_metrics
+    try:
+        if args.tracking:
+            from ifc.evaluation.tracking import load_metrics
 
-        load_metrics()
+            load_metrics()
+        if args.report:
+            import ifc.evaluation.report  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"--tracking or --report needs a library that is missing: {error}") from error
     if args.report:
         os.makedirs(args.report, exist_ok=True)
     if args.json and not os.path.isdir(os.path.dirname(args.json) or "."):

@@ -109,15 +109,32 @@ NO_ANNOTATIONS = {"videos": [], "categories": []}
         (None, [{"video_id": -1}], (), "results[0].video_id: found -1, expected the id of one of the 12 videos"),
         (None, "[]", ("--frames", "."), "--frames: expected --report too"),
         (None, "[]", ("--json", "nowhere/numbers.json"), "--json: expected a file in an existing folder"),
-        (None, "[]", ("--report", "r", "--frames", "nowhere"), "nowhere: expected the folder of the frames"),
-        (None, "[]", ("--report", "results.json"), "File exists"),
-        (None, "[]", ("--tracking",), "need the library TrackEval"),
+        (None, "[]", ("--tracking",), "needs a library that is missing: tracking metrics need the library TrackEval"),
+        (None, "[]", ("--report", "r"), "needs a library that is missing: jinja2 is not there"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(evaluate, tmp_path, gt, results, options, message):
     gt = GT if gt is None else write(tmp_path / "gt.json", gt)
     write(tmp_path / "results.json", results)
-    done = evaluate("--gt", gt, "--results", "results.json", *options, blocked="trackeval")
+    done = evaluate("--gt", gt, "--results", "results.json", *options, blocked="trackeval jinja2")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.glob("**/*.html"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--report", "r", "--frames", "nowhere"), "nowhere: expected the folder of the frames"),
+        (("--report", "r", "--frames", "."), "videos[0].file_names: found nothing, expected"),
+        (("--report", "site/sitecustomize.py"), "File exists"),
+    ],
+)
+def test_a_report_that_cannot_be_made(evaluate, tmp_path, options, message):
+    ground_truth = json.loads(Path(GT).read_text())
+    del ground_truth["videos"][0]["file_names"]
+    done = evaluate("--gt", write(tmp_path / "gt.json", ground_truth), "--results", RESULTS, *options)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and message in done.stderr
     assert len(done.stderr.splitlines()) == 1
