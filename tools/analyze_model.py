@@ -14,7 +14,7 @@ The network (with random weights, on the CPU) is traced on one window of frames.
 - Activations are the values that convolutions, linear layers, matrix products and attention put out. Attention
   weights are none of them, because the fused kernels that IFC uses never store them.
 - Work done in a module's own methods rather than in its submodules belongs to whoever called it: the product of mask
-  weights and pixel features is in the whole alone, as the operator "einsum".
+  weights and pixel features is in the whole alone, as the operator "matmul".
 
 Part of the network runs once a frame, the rest once a window (see `ifc.modeling.network`). Both parts are given, and
 what a frame of a long video costs at the config's MODEL.IFC.CLIP_STRIDE, the number of frames between two windows.
@@ -40,6 +40,7 @@ from ifc.files import write_json
 from ifc.modeling import IfcNetwork
 
 ATTENTION = "aten::scaled_dot_product_attention"
+PRODUCT = "aten::matmul"
 VIEW = "aten::unflatten"  # costs nothing, which fvcore does not know
 SMALLEST_SIDE = 32  # of a frame: one cell of res5
 
@@ -54,17 +55,13 @@ def attention_flops(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[st
     return Counter(attention=math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1]))
 
 
-def einsum_flops(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
-    """Multiply-adds of a product of two tensors in Einstein's notation: the product of the sizes of all its indices.
+def product_flops(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
+    """Multiply-adds of a matrix product whose leading dimensions are broadcast, (…, L, K) by (…, K, M): one for each of
+    the output's elements and each of the K terms of its sum.
 
-    fvcore's own handle reads the number from a report of NumPy's, where it is rounded.
+    fvcore's own handle does not broadcast.
     """
-    terms = inputs[0].toIValue().partition("->")[0].split(",")
-    shapes = [get_shape(x) for x in inputs[1].node().inputs()]
-    sizes = {
-        index: size for term, shape in zip(terms, shapes, strict=True) for index, size in zip(term, shape, strict=True)
-    }
-    return math.prod(sizes.values())
+    return math.prod(get_shape(outputs[0])) * get_shape(inputs[0])[-1]
 
 
 class WindowNetwork(nn.Module):
@@ -92,7 +89,7 @@ class FrameNetwork(WindowNetwork):
 def count_flops(module: nn.Module, inputs: Tensor | tuple[Tensor, ...]) -> FlopCountAnalysis:
     """fvcore's count, with what it does not know of IFC."""
     analysis = FlopCountAnalysis(module, inputs)
-    return _traced(analysis.set_op_handle(ATTENTION, attention_flops, "aten::einsum", einsum_flops, VIEW, None))
+    return _traced(analysis.set_op_handle(ATTENTION, attention_flops, PRODUCT, product_flops, VIEW, None))
 
 
 def count_activations(module: nn.Module, inputs: Tensor | tuple[Tensor, ...]) -> ActivationCountAnalysis:

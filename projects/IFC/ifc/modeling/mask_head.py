@@ -30,7 +30,7 @@ class SeparableConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, dim, h, w) → (N, dim, h, w)."""
-        return F.relu(self.pointwise(F.relu(self.depthwise(x))))
+        return self.pointwise(self.depthwise(x).relu_()).relu_()
 
 
 class MaskHead(nn.Module):
@@ -70,5 +70,5 @@ class MaskHead(nn.Module):
         x = lateral4 + F.interpolate(x, size=lateral4.shape[-2:], mode="nearest")
         x = self.gn2(self.lay2(x))
         x = lateral3 + F.interpolate(x, size=lateral3.shape[-2:], mode="nearest")
-        x = F.relu(self.gn3(self.lay3(x)))
+        x = self.gn3(self.lay3(x)).relu_()
         return self.out_lay(x)

@@ -161,14 +161,16 @@ class IfcNetwork(nn.Module):
         states, cells = self.transformer.forward_clips(
             features.tokens, features.position, features.key_padding, self.query_embed.weight, num_frames
         )
-        # Tokens are channels-last as they are: only the other format copies.
+        # Tokens are channels-last as they are. In the other format it is cheapest to copy them here, at their coarsest.
         cells = cells.transpose(1, 2).unflatten(2, features.grid_size)  # (B·T, D, h, w)
+        cells = cells.contiguous(memory_format=self.memory_format)
         pixels = self.mask_head.pixel_features(cells, features.lateral4, features.lateral3)
         pixels = pixels.unflatten(0, (-1, num_frames))  # (B, T, D, h₃, w₃)
-        return [
-            ClipPrediction(
-                self.class_embed(state),
-                torch.einsum("bqd,btdhw->bqthw", self.mask_head.convert_to_weight(state), pixels),
-            )
-            for state in states
-        ]
+        return [ClipPrediction(self.class_embed(state), self._masks(state, pixels)) for state in states]
+
+    def _masks(self, state: Tensor, pixels: Tensor) -> Tensor:
+        """(B, Q, D) query states, (B, T, D, h₃, w₃) pixel features → (B, Q, T, h₃, w₃) mask logits."""
+        weights = self.mask_head.convert_to_weight(state)
+        # Frame by frame, as pixels lie in memory: over a whole clip, the product would copy them.
+        masks = weights[:, None] @ pixels.flatten(3)  # (B, T, Q, h₃·w₃)
+        return masks.unflatten(3, pixels.shape[-2:]).transpose(1, 2)
