@@ -51,7 +51,9 @@ def test_faults_are_counted_listed_and_written(check, small, tmp_path, capsys):
     assert written["counts"] == {"area": 1, "missing frame": 1}
     assert [fault["frame"] for fault in written["faults"]] == [0, 1]
     assert (tmp_path / "report/index.html").read_text().endswith("</html>")
-    assert check([str(small.path), str(small.image_root), "--no-frames", "--area-tolerance", "0.1"]) == 0
+    assert (
+        check([str(small.path), str(small.image_root), "--no-frames", "--area-tolerance", "0.1", "--workers", "1"]) == 0
+    )
 
 
 def test_program_without_torch_in_two_processes(small, tmp_path):

@@ -19,7 +19,7 @@ from .faults import KINDS
 from .frames import read_image
 from .polygons import fill
 from .rle import draw, measure, read_runs
-from .structure import Video
+from .structure import Structure, Video
 
 MAX_LISTED = 2000  # faults in the page's table
 NUM_SAMPLES = 12
@@ -27,6 +27,7 @@ PICTURE_WIDTH = 480
 OPACITY = 0.45
 GOLDEN_RATIO = 0.618034  # of the circle of hues between two masks: neighbours differ most
 MAX_BARS = 60
+LAST_LETTER = 0x52F  # that matplotlib's own font has without gaps: Latin, Greek, Cyrillic
 
 
 def make_page(result: CheckResult, json_file: str | os.PathLike, image_root: str | os.PathLike) -> HtmlPage:
@@ -55,28 +56,30 @@ def make_page(result: CheckResult, json_file: str | os.PathLike, image_root: str
     return page
 
 
-def class_counts(result: CheckResult) -> dict[str, int]:
-    """Tracks of each category that is listed, by name."""
+def class_counts(structure: Structure) -> dict[int, int]:
+    """The number of tracks by category id, for all categories that are listed."""
     tracks = Counter(
         annotation.get("category_id")
-        for video in result.structure.videos
+        for video in structure.videos
         for _, annotation in video.annotations
         if type(annotation.get("category_id")) is int
     )
-    return {name: tracks[category_id] for category_id, name in sorted(result.structure.categories.items())}
+    return {category_id: tracks[category_id] for category_id in sorted(structure.categories)}
 
 
 def _add_histograms(page: HtmlPage, result: CheckResult) -> None:
     videos = [video for video in result.structure.videos if video.index is not None]
     page.heading("What is in it")
-    if result.structure.has_annotations and result.structure.categories:
-        counts = class_counts(result)
-        page.figure(
-            _class_plot(counts),
+    categories = result.structure.categories
+    if result.structure.has_annotations and categories:
+        counts = class_counts(result.structure)
+        caption = (
             f"Tracks of each category, the {MAX_BARS} largest."
             if len(counts) > MAX_BARS
-            else "Tracks of each category.",
+            else "Tracks of each category."
         )
+        page.figure(_class_plot(counts, categories), caption)
+        page.table(("id", "category", "tracks"), [(key, categories[key], count) for key, count in counts.items()])
     lengths = [len(video.file_names) for video in videos if video.file_names]
     if lengths:
         caption = f"Frames a video: {min(lengths)} to {max(lengths)}, median {np.median(lengths):g}."
@@ -96,11 +99,12 @@ def _add_histograms(page: HtmlPage, result: CheckResult) -> None:
             page.figure(_histogram(presence, "frames with a mask", "tracks"), caption)
 
 
-def _class_plot(counts: dict[str, int]) -> Figure:
-    names = sorted(counts, key=lambda name: -counts[name])[:MAX_BARS]
-    figure = Figure(figsize=(6, 0.8 + 0.22 * len(names)))
+def _class_plot(counts: dict[int, int], categories: dict[int, str]) -> Figure:
+    shown = sorted(counts, key=lambda category_id: -counts[category_id])[:MAX_BARS]
+    figure = Figure(figsize=(6, 0.8 + 0.22 * len(shown)))
     axes = figure.subplots()
-    axes.barh(range(len(names)), [counts[name] for name in names], tick_label=[_label(name) for name in names])
+    labels = [_label(category_id, categories[category_id]) for category_id in shown]
+    axes.barh(range(len(shown)), [counts[category_id] for category_id in shown], tick_label=labels)
     axes.bar_label(axes.containers[0], padding=2, fontsize=8)
     axes.invert_yaxis()
     axes.margins(x=0.1, y=0.01)
@@ -110,10 +114,11 @@ def _class_plot(counts: dict[str, int]) -> Figure:
     return figure
 
 
-def _label(name: str) -> str:
-    """A name for a plot: not too long, without control characters, and without the dollar that starts a formula."""
-    shown = "".join(letter if letter.isprintable() else "?" for letter in name)
-    return (shown if len(shown) <= 30 else f"{shown[:29]}…").replace("$", r"\$")
+def _label(category_id: int, name: str) -> str:
+    """A name for a plot, not too long and without the dollar that starts a formula; the id if the font lacks it."""
+    if not name.isprintable() or any(ord(letter) > LAST_LETTER for letter in name):
+        return f"id {category_id}"
+    return (name if len(name) <= 30 else f"{name[:29]}…").replace("$", r"\$")
 
 
 def _histogram(values: Sequence[int], xlabel: str, ylabel: str) -> Figure:
