@@ -74,10 +74,10 @@ def _find_borders(mask_logits: Tensor, output_size: tuple[int, int]) -> Tensor:
     """
     height, width = output_size
     _, h, w = mask_logits.shape
-    logits = mask_logits.nan_to_num(nan=-_HUGE, posinf=_HUGE, neginf=-_HUGE)
-    # Left and right the outermost logits are repeated, as F.interpolate does. Above and below are zeros, which are
-    # outside a mask: each column begins and ends there, and with it its runs.
-    values = F.pad(F.pad(logits, (1, 1), mode="replicate"), (0, 0, 1, 1))  # (n, h + 2, w + 2)
+    # The margin of zeros is outside a mask, so that a column begins and ends there, and its runs with it. F.interpolate
+    # repeats the outermost logits instead: at the left and the right that is the same, as what goes to zero there does
+    # so above and below alike.
+    values = F.pad(mask_logits, (1, 1, 1, 1))  # (n, h + 2, w + 2)
 
     columns, rows = _sources(w, width), _sources(h, height).astype(np.float64)
     most_columns = int(np.bincount(np.floor(columns).astype(np.int64) + 1).max())  # of the output in one cell
@@ -128,8 +128,11 @@ def _borders_in_cells(values: Tensor, cells: Tensor, rows: Tensor, columns: Tens
     source = columns[column]  # (m, most_columns)
     weight = source - left
     values = values.flatten()
-    upper = torch.lerp(values[corner, None], values[corner + 1, None], weight)
-    lower = torch.lerp(values[corner + padded_w, None], values[corner + padded_w + 1, None], weight)
+    upper_left, upper_right, lower_left, lower_right = (
+        values[corner + step, None].nan_to_num(nan=-_HUGE, posinf=_HUGE, neginf=-_HUGE)
+        for step in (0, 1, padded_w, padded_w + 1)
+    )
+    upper, lower = torch.lerp(upper_left, upper_right, weight), torch.lerp(lower_left, lower_right, weight)
     found = (((upper > 0) != (lower > 0)) & (source < left + 1)).flatten().nonzero()[:, 0]
 
     upper, lower = upper.flatten()[found].double(), lower.flatten()[found].double()
