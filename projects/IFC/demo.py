@@ -220,7 +220,7 @@ class Demo:
         classes = self.segmenter.classes
         categories = [{"id": id_, "name": name} for id_, name in zip(classes.ids, classes.names, strict=True)]
         if self.videos:
-            write_json(output / "results.json", self.video_results)
+            write_json(output / "results.json", self.video_results, default=list)  # masks are sequences
             write_json(output / "videos.json", {"videos": self.videos, "categories": categories})
         if self.images:
             write_json(output / "image_results.json", self.image_results)

@@ -385,14 +385,14 @@ def test_missing_frame(cfg, tiny, videos):
     tiny.frame(1, 3).unlink()
     expected = f"{re.escape(str(tiny.frame(1, 3)))}: no such file, expected an image of 40x24 pixels"
     with pytest.raises(FileNotFoundError, match=expected):
-        YTVISDatasetMapper(cfg, is_train=False)(videos[1])
+        list(YTVISDatasetMapper(cfg, is_train=False)(videos[1])["image"])
 
 
 def test_frame_of_another_size(cfg, tiny, videos):
     Image.new("RGB", (24, 40)).save(tiny.frame(1, 3))
     expected = "found an image of 24x40 pixels, expected an image of 40x24 pixels"
     with pytest.raises(ValueError, match=f"{re.escape(str(tiny.frame(1, 3)))}: {expected}"):
-        YTVISDatasetMapper(cfg, is_train=False)(videos[1])
+        list(YTVISDatasetMapper(cfg, is_train=False)(videos[1])["image"])
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

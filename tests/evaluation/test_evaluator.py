@@ -176,6 +176,25 @@ def test_a_video_that_comes_twice_counts_once_until_reset(data_set, tmp_path):
     assert json.loads((tmp_path / "results.json").read_text()) == []
 
 
+def test_a_video_that_could_be_read_in_part_is_said_after_all_is_written(data_set, tmp_path, caplog):
+    evaluator = YTVISEvaluator(data_set[0], str(tmp_path / "inference"))
+    evaluator.process(_video(8), _outputs() | {"error": ValueError("frame1.jpg: not readable")})
+    evaluator.process(_video(3), _outputs())
+    assert "video 8 could be read in part only: frame1.jpg: not readable" in caplog.text
+    with (
+        caplog.at_level(logging.INFO),
+        pytest.raises(
+            ValueError, match=r"video 8 could be read in part only: frame1\.jpg: not .*is in .*results\.json"
+        ),
+    ):
+        evaluator.evaluate()
+    assert "AP by category" in caplog.text
+    assert len(json.loads((tmp_path / "inference" / "results.json").read_text())) == 4
+    evaluator.reset()
+    evaluator.process(_video(8), _outputs())
+    assert evaluator.evaluate()["segm"]["AP"] > 0
+
+
 @pytest.mark.parametrize("annotations", [{}, {"annotations": None}])
 def test_results_of_a_split_without_annotations_are_zipped_for_its_server(data_set, tmp_path, caplog, annotations):
     name, path = data_set

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tracks from masks and instances."""
 
+import json
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
-from ifc.inference.results import FrameMasks, Rle, Track, build_prediction
+from ifc.inference.results import FrameMasks, Rle, Track, TrackMasks, build_prediction
 from ifc.inference.tracker import FinishedInstances
 
 
@@ -49,3 +52,27 @@ def test_best_class_alone_whatever_its_probability():
 def test_no_instance():
     prediction = build_prediction(FRAMES[2:], [], (4, 6), multi_cls_on=True, apply_cls_thres=0.01)
     assert prediction.tracks == [] and prediction.masks == []
+
+
+def test_frames_that_could_not_be_read_have_no_masks():
+    prediction = build_prediction(FRAMES, INSTANCES, (4, 6), multi_cls_on=True, apply_cls_thres=0.25, num_frames=5)
+    assert prediction.num_frames == 5
+    assert prediction.masks[0] == [_rle("a"), _rle("b"), None, None, None]
+
+
+def test_masks_are_a_sequence():
+    masks = TrackMasks(4, {1: _rle("a"), 3: _rle("b")})
+    expected = [None, _rle("a"), None, _rle("b")]
+    assert len(masks) == 4 and list(masks) == expected and masks == expected and masks == TrackMasks(4, masks._rles)
+    assert [masks[i] for i in range(-4, 4)] == expected * 2
+    assert masks[1:] == expected[1:] and masks[::-2] == expected[::-2]
+    assert masks != expected[:3] and masks != [*expected[:3], None] and masks != TrackMasks(5, masks._rles)
+    for index in (4, -5):
+        with pytest.raises(IndexError):
+            masks[index]
+    assert json.loads(json.dumps(masks, default=list)) == expected
+    assert pickle.loads(pickle.dumps(masks)) == masks
+
+
+def test_a_short_track_of_a_long_video_takes_little_memory():
+    assert len(pickle.dumps(TrackMasks(10**6, {5: _rle("a")}))) < 500

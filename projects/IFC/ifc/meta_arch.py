@@ -119,8 +119,8 @@ class Ifc(nn.Module):
             Training: name → weighted scalar loss.
             Evaluation, a video: {"image_size": (height, width), "pred_scores": one float a track, "pred_labels": one
             contiguous class a track, "pred_masks": for each track one compressed RLE (or None) a frame, at the output
-            size; tracks of one instance share theirs}. If the video could be read in part only, the result is that of
-            the frames before the fault, and "error" is what was raised at it.
+            size; tracks of one instance share theirs}. If the video could be read in part only, the other frames
+            have no masks, and "error" is what was raised at the first of them.
             Evaluation, images: [{"instances": Instances with pred_boxes, pred_masks (N, height, width) bool, scores,
             pred_classes}].
         """
@@ -175,7 +175,10 @@ class Ifc(nn.Module):
         frames = video["image"]
         output_size = (video["height"], video["width"]) if "height" in video else None
         readable = ReadablePart(frames)
-        result = self.inference(readable, output_size)
+        stream = self.inference.stream(output_size)
+        outputs = list(stream.run(readable))
+        num_frames = None if readable.error is None else video.get("length")
+        result = self.inference.to_prediction(outputs, stream, num_frames)
         output = {
             "image_size": result.image_size,
             "pred_scores": result.scores,

@@ -4,6 +4,7 @@
 import io
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import cv2
@@ -17,6 +18,7 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image
 
 from .augmentation import ClipAugmentation, build_augmentation, transform_masks
+from .frames import LazyFrames
 from .masks import RunLengthMasks, read_masks
 
 IMAGE_FORMATS = ("RGB", "BGR")
@@ -95,7 +97,8 @@ class YTVISDatasetMapper(ClipMapper):
     same row on all of them: `gt_classes` (N,), `gt_ids` (N,), `gt_masks` (`BitMasks`), `gt_boxes` (the masks' bounds).
     On frames without it, the row has class `num_classes`, id -1 and an empty mask. Frames may differ in size.
 
-    Testing: the same without "instances", "image" and "file_names" holding all frames.
+    Testing: the same without "instances", "image" and "file_names" holding all frames; "image" is `LazyFrames`, which
+    takes no memory, however long the video is.
     """
 
     @configurable
@@ -119,30 +122,30 @@ class YTVISDatasetMapper(ClipMapper):
         return super().from_config(cfg, is_train) | sampling
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        length = record["length"]
-        if self.is_train:
-            frames = sample_frames(length, self.num_frames, self.frame_range, self.shuffle)
-        else:
-            frames = list(range(length))
+        return self._clip(record) if self.is_train else self._video(record)
+
+    def _clip(self, record: dict[str, Any]) -> dict[str, Any]:
+        frames = sample_frames(record["length"], self.num_frames, self.frame_range, self.shuffle)
         names, size = record["file_names"], (record["height"], record["width"])
         augmentations = self.augmentation.for_clip()
         images = {t: self._read_frame(names[t], size, augmentations) for t in set(frames)}
         clip = [_augment(augmentations, images[t]) for t in frames]
-        sample = {
-            "image": [_to_tensor(image) for image, _ in clip],
-            "video_id": record["video_id"],
-            "file_names": [names[t] for t in frames],
-            "height": size[0],
-            "width": size[1],
-            "length": length,
-        }
-        if self.is_train:
-            classes, masks = read_tracks(record, set(frames))
-            sample["instances"] = [
-                frame_instances(*masks[t], transforms, image.shape[:2], classes, self.num_classes)
-                for t, (image, transforms) in zip(frames, clip, strict=True)
-            ]
-        return sample
+        classes, masks = read_tracks(record, set(frames))
+        instances = [
+            frame_instances(*masks[t], transforms, image.shape[:2], classes, self.num_classes)
+            for t, (image, transforms) in zip(frames, clip, strict=True)
+        ]
+        sample = _sample(record, [_to_tensor(image) for image, _ in clip], [names[t] for t in frames])
+        return sample | {"instances": instances}
+
+    def _video(self, record: dict[str, Any]) -> dict[str, Any]:
+        read = partial(self._read_test_frame, size=(record["height"], record["width"]))
+        return _sample(record, LazyFrames(record["file_names"], read), record["file_names"])
+
+    def _read_test_frame(self, file_name: str, size: tuple[int, int]) -> torch.Tensor:
+        augmentations = self.augmentation.for_clip()
+        image, _ = _augment(augmentations, self._read_frame(file_name, size, augmentations))
+        return _to_tensor(image)
 
 
 class CocoClipDatasetMapper(ClipMapper):
@@ -185,6 +188,11 @@ class MixedDatasetMapper:
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
         return (self.videos if "file_names" in record else self.images)(record)
+
+
+def _sample(record: dict[str, Any], image: Sequence[torch.Tensor], file_names: Sequence[str]) -> dict[str, Any]:
+    fields = {name: record[name] for name in ("video_id", "height", "width", "length")}
+    return {"image": image, "file_names": list(file_names), **fields}
 
 
 def sample_frames(length: int, num_frames: int, frame_range: int, shuffle: bool = False) -> list[int]:

@@ -54,6 +54,7 @@ class YTVISEvaluator(DatasetEvaluator):
                 )
         self._category_ids = {label: id_ for id_, label in metadata.thing_dataset_id_to_contiguous_id.items()}
         self._results: dict[int, list[dict[str, Any]]] = {}  # of each video
+        self._incomplete: dict[int, str] = {}  # of each video that could be read in part only, what was wrong
         self._ground_truth: GroundTruth | None = None  # where the numbers are computed
         if comm.is_main_process() or not distributed:
             self._ground_truth = read_ground_truth(metadata.json_file)
@@ -61,14 +62,16 @@ class YTVISEvaluator(DatasetEvaluator):
     def reset(self) -> None:
         """Forget all results."""
         self._results = {}
+        self._incomplete = {}
 
     def process(self, inputs: list[dict[str, Any]], outputs: dict[str, Any]) -> None:
         """Take the result of one video; of a video that comes twice, the first.
 
         Args:
             inputs: one dataset dict, with "video_id" and "length", the number of frames.
-            outputs: "pred_scores", "pred_labels" (contiguous) and "pred_masks" of N tracks; a track's masks are a list
-                of a compressed RLE, or None, for each frame, which tracks may share.
+            outputs: "pred_scores", "pred_labels" (contiguous) and "pred_masks" of N tracks; a track's masks are a
+                sequence of a compressed RLE, or None, for each frame, which tracks may share. "error" is there for a
+                video that could be read in part only.
 
         Raises:
             ValueError: the result is not one of this video and data set.
@@ -99,6 +102,10 @@ class YTVISEvaluator(DatasetEvaluator):
                 }
             )
         self._results[video_id] = results
+        if "error" in outputs:
+            message = f"video {video_id} could be read in part only: {outputs['error']}"
+            self._logger.error(f"Data set {self._dataset_name}, {message}")
+            self._incomplete[video_id] = message
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]]:
         """Write results.json and, where the split has annotations, measure; where it has none, zip it for its server.
@@ -108,31 +115,43 @@ class YTVISEvaluator(DatasetEvaluator):
             measure; empty in all but the main process and for a split without annotations.
 
         Raises:
-            ValueError: the results are not such as a server or the metric takes, in all detail.
+            ValueError: the results are not such as a server or the metric takes, in all detail; or videos could be read
+                in part only, which is said after all else is done.
         """
         if self._distributed:
             comm.synchronize()
-            gathered = comm.gather(self._results, dst=0)
+            gathered = comm.gather((self._results, self._incomplete), dst=0)
             if not comm.is_main_process():
                 return OrderedDict()
         else:
-            gathered = [self._results]
-        by_video = _merge(gathered)
+            gathered = [(self._results, self._incomplete)]
+        by_video = _merge([results for results, _ in gathered])
+        incomplete = _merge([messages for _, messages in gathered])
         del gathered
 
         self._warn_of_missing_videos(by_video)
         path = os.path.join(self._output_dir, RESULTS_FILE)
         _write_results(by_video, path)
         self._logger.info(f"Wrote the results of {len(by_video)} videos to {path}")
-        if self._ground_truth.tracks is None:
-            zip_path = os.path.join(self._output_dir, ZIP_FILE)
-            for remark in write_submission(path, self._ground_truth, zip_path):
-                self._logger.warning(f"Results of {self._dataset_name}: {remark}")
-            self._logger.info(
-                f"Data set {self._dataset_name} has no annotations, so there is nothing to measure here. "
-                f"Its server takes {zip_path}."
+        metrics = self._submit(path) if self._ground_truth.tracks is None else self._measure(by_video)
+        if incomplete:
+            raise ValueError(
+                f"Data set {self._dataset_name}: {'; '.join(incomplete.values())}. What was found is in {path}"
             )
-            return OrderedDict()
+        return metrics
+
+    def _submit(self, path: str) -> OrderedDict[str, dict[str, float]]:
+        """Zip results for the split's server. There are no metrics."""
+        zip_path = os.path.join(self._output_dir, ZIP_FILE)
+        for remark in write_submission(path, self._ground_truth, zip_path):
+            self._logger.warning(f"Results of {self._dataset_name}: {remark}")
+        self._logger.info(
+            f"Data set {self._dataset_name} has no annotations, so there is nothing to measure here. "
+            f"Its server takes {zip_path}."
+        )
+        return OrderedDict()
+
+    def _measure(self, by_video: dict[int, list[dict[str, Any]]]) -> OrderedDict[str, dict[str, float]]:
         result = evaluate_tracks(self._ground_truth, [track for tracks in by_video.values() for track in tracks])
         metrics = _to_metrics(result)
         self._log(metrics, list(result.per_category_ap))
@@ -157,9 +176,9 @@ class YTVISEvaluator(DatasetEvaluator):
         self._logger.info(f"AP by category:\n{table}")
 
 
-def _merge(gathered: list[dict[int, list[dict[str, Any]]]]) -> dict[int, list[dict[str, Any]]]:
-    """The results of all processes by video, in ascending order of id; of a video seen twice, the first process's."""
-    by_video = {video_id: tracks for results in reversed(gathered) for video_id, tracks in results.items()}
+def _merge(gathered: list[dict[int, Any]]) -> dict[int, Any]:
+    """What all processes have by video, in ascending order of id; of a video seen twice, the first process's."""
+    by_video = {video_id: value for values in reversed(gathered) for video_id, value in values.items()}
     return dict(sorted(by_video.items()))
 
 
@@ -170,7 +189,8 @@ def _write_results(by_video: dict[int, list[dict[str, Any]]], path: str) -> None
         separator = "[\n"
         for tracks in by_video.values():
             for track in tracks:
-                file.write(separator + json.dumps(track, allow_nan=False))
+                # A track's masks may be any sequence, so that those without a mask on most frames take little memory.
+                file.write(separator + json.dumps(track, allow_nan=False, default=list))
                 separator = ",\n"
         file.write("[]\n" if separator == "[\n" else "\n]\n")
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What inference on a video gives: frames of masks, and tracks with a score and a label."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,35 @@ class FrameMasks:
     masks: dict[int, Rle]
 
 
+class TrackMasks(Sequence[Rle | None]):
+    """A track's masks, one a frame, None where it is empty. Takes memory for the frames alone that have one.
+
+    Equal to any sequence with the same masks.
+
+    Args:
+        num_frames: frames of the video.
+        rles: index of a frame → its mask.
+    """
+
+    def __init__(self, num_frames: int, rles: dict[int, Rle]):
+        self._num_frames = num_frames
+        self._rles = rles
+
+    def __len__(self) -> int:
+        return self._num_frames
+
+    def __getitem__(self, index: int | slice) -> Rle | None | list[Rle | None]:
+        frames = range(self._num_frames)[index]
+        return [self._rles.get(t) for t in frames] if isinstance(index, slice) else self._rles.get(frames)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, TrackMasks):
+            return self._num_frames == other._num_frames and self._rles == other._rles
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None
+
+
 @dataclass(frozen=True)
 class Track:
     """An instance of the video under one class.
@@ -31,13 +61,13 @@ class Track:
         instance_id: the same for all tracks of one instance.
         label: contiguous class index.
         score: the class's probability.
-        masks: one RLE a frame, None where the mask is empty. Tracks of one instance share the list.
+        masks: one RLE a frame, None where the mask is empty. Tracks of one instance share them.
     """
 
     instance_id: int
     label: int
     score: float
-    masks: list[Rle | None]
+    masks: Sequence[Rle | None]
 
 
 @dataclass(frozen=True)
@@ -65,8 +95,8 @@ class VideoPrediction:
         return [track.label for track in self.tracks]
 
     @property
-    def masks(self) -> list[list[Rle | None]]:
-        """One list a track, with one entry a frame."""
+    def masks(self) -> list[Sequence[Rle | None]]:
+        """One sequence a track, with one entry a frame."""
         return [track.masks for track in self.tracks]
 
 
@@ -77,6 +107,7 @@ def build_prediction(
     *,
     multi_cls_on: bool,
     apply_cls_thres: float,
+    num_frames: int | None = None,
 ) -> VideoPrediction:
     """Tracks from the masks of all frames and the class probabilities of all instances.
 
@@ -87,8 +118,15 @@ def build_prediction(
         multi_cls_on: one track for every (instance, class) whose probability is above `apply_cls_thres`; otherwise one
             track for every instance, with its most probable class, whatever its probability.
         apply_cls_thres: see `multi_cls_on`.
+        num_frames: of the video, where its last frames could not be read: they have no masks.
     """
-    frames = list(frames)
+    rles: dict[int, dict[int, Rle]] = defaultdict(dict)  # instance id → frame → mask
+    num_read = 0
+    for frame in frames:
+        num_read += 1
+        for i, rle in frame.masks.items():
+            rles[i][frame.index] = rle
+    num_frames = num_frames or num_read
     tracks = []
     for batch in instances:
         probs = batch.class_probs[:, :-1].cpu().numpy()  # without "no object"
@@ -96,10 +134,10 @@ def build_prediction(
             rows, labels = np.nonzero(probs > apply_cls_thres)
         else:
             rows, labels = np.arange(len(probs)), probs.argmax(1)
-        instance_masks = {i: [frame.masks.get(i) for frame in frames] for i in batch.ids[np.unique(rows)].tolist()}
+        instance_masks = {i: TrackMasks(num_frames, rles[i]) for i in batch.ids[np.unique(rows)].tolist()}
         for i, label, score in zip(
             batch.ids[rows].tolist(), labels.tolist(), probs[rows, labels].tolist(), strict=True
         ):
             tracks.append(Track(i, label, score, instance_masks[i]))
     tracks.sort(key=lambda track: (track.instance_id, track.label))
-    return VideoPrediction(output_size, len(frames), tracks)
+    return VideoPrediction(output_size, num_frames, tracks)

@@ -107,8 +107,10 @@ class VideoInference:
         self.network.prepare()
         return VideoStream(self, output_size)
 
-    def to_prediction(self, outputs: Iterable[StreamOutput], stream: "VideoStream") -> VideoPrediction:
-        """The tracks of a video, from all that its stream handed out."""
+    def to_prediction(
+        self, outputs: Iterable[StreamOutput], stream: "VideoStream", num_frames: int | None = None
+    ) -> VideoPrediction:
+        """The tracks of a video, from all that its stream handed out. `num_frames`: see `results.build_prediction`."""
         outputs = list(outputs)
         return build_prediction(
             (frame for output in outputs for frame in output.frames),
@@ -116,6 +118,7 @@ class VideoInference:
             stream.output_size,
             multi_cls_on=self.multi_cls_on,
             apply_cls_thres=self.apply_cls_thres,
+            num_frames=num_frames,
         )
 
 
