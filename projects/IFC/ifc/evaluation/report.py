@@ -194,7 +194,7 @@ def _add_distributions(page: HtmlPage, evaluation: Evaluation) -> None:
     by_verdict = [[t.score for t, v in judged if (v == CORRECT) == is_correct] for is_correct in (True, False)]
     bins = np.histogram_bin_edges([t.score for t, _ in judged], bins=30)
     for scores, colour, label in zip(by_verdict, ("tab:green", "tab:red"), ("match an object", "wrong"), strict=True):
-        axes.hist(scores, bins=bins, color=colour, alpha=0.5, label=label)
+        axes.hist(scores, bins=bins, histtype="step", linewidth=1.8, color=colour, label=label)
     axes.set(xlabel="score", ylabel="results", yscale="log")
     if np.isfinite(evaluation.score):
         axes.axvline(evaluation.score, color="black", linestyle=":")
