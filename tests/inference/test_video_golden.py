@@ -24,20 +24,17 @@ def decode(rle: dict | None, size: tuple[int, int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("options", "most_pixels"),
+    "options",
     [
-        # One pixel of video_stride3 has a logit of -3.4e-6 in float64: on which side it falls depends on the number of
-        # threads, and in a mask of 159 pixels it alone is more than a thousandth.
-        pytest.param([], 1, id="defaults"),
+        pytest.param([], id="defaults"),
         pytest.param(
             ["MODEL.IFC.FOLD_BATCH_NORM", True, "MODEL.IFC.CHANNELS_LAST", True, "MODEL.IFC.WINDOWS_PER_BATCH", 3],
-            10,
             id="fast",
         ),
     ],
 )
 @pytest.mark.parametrize("name", ["video_short", "video_singlecls", "video_stride1", "video_stride3"])
-def test_golden(name, options, most_pixels):
+def test_golden(name, options):
     golden = json.loads((GOLDEN / f"{name}.json").read_text())
     config, *opts = golden["opts"]
     cfg = get_cfg()
@@ -59,4 +56,6 @@ def test_golden(name, options, most_pixels):
         found = np.stack([decode(rle, (height, width)) for rle in masks])
         expected = np.stack([decode(rle, (height, width)) for rle in expected_masks])
         assert (found & expected).sum() >= 0.999 * (found | expected).sum()
-        assert (found != expected).sum((1, 2)).max() <= most_pixels
+        # Some pixels of video_stride3 have logits of some 1e-6 in float64: on which side they fall depends on the number
+        # of threads, and in a mask of 159 pixels one alone is more than a thousandth.
+        assert (found != expected).sum((1, 2)).max() <= 10

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program that compares two results files."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pycocotools import mask as mask_utils
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def tool():
+    sys.path.insert(0, str(ROOT / "tools"))
+    spec = importlib.util.spec_from_file_location("compare_results", ROOT / "tools" / "compare_results.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.path.remove(str(ROOT / "tools"))
+    return module
+
+
+def rle(columns):
+    mask = np.zeros((10, 10), dtype=np.uint8, order="F")
+    mask[:, :columns] = 1
+    encoded = mask_utils.encode(mask)
+    return {"size": [10, 10], "counts": encoded["counts"].decode()}
+
+
+def result(columns, score, category=1):
+    segmentations = [rle(columns), None]
+    return {"video_id": 1, "category_id": category, "score": score, "segmentations": segmentations}
+
+
+@pytest.fixture
+def write(tmp_path):
+    ground_truth = {
+        "videos": [{"id": 1, "length": 2, "height": 10, "width": 10}],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "annotations": [
+            {
+                "id": 1,
+                "video_id": 1,
+                "category_id": 1,
+                "iscrowd": 0,
+                "areas": [100, None],
+                "segmentations": [rle(10), None],
+            }
+        ],
+    }
+    (tmp_path / "gt.json").write_text(json.dumps(ground_truth))
+
+    def write(name, results):
+        (tmp_path / name).write_text(json.dumps(results))
+        return tmp_path / name
+
+    return write
+
+
+def test_numbers_by_hand(tool, write, tmp_path, capsys):
+    # 10 of 10 columns against 8: IoU 0.8; 4 against 4: 1; the dog has no partner; 5 columns score too little.
+    first = write("a.json", [result(10, 0.9), result(4, 0.5), result(6, 0.4, category=2), result(5, 0.1)])
+    second = write("b.json", [result(4, 0.45), result(8, 0.6)])
+    arguments = ["--gt", str(tmp_path / "gt.json"), str(first), str(second), "--json", str(tmp_path / "out.json")]
+    assert tool.main(arguments) == 0
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert report["pairs"] == 3
+    assert report["mean_iou"] == pytest.approx((0.8 + 1 + 0) / 3)
+    assert report["lowest_iou"] == 0
+    assert report["share_above_0.9"] == pytest.approx(1 / 3)
+    assert report["largest_score_change"] == pytest.approx(0.3)
+    assert report["stats"]["AP50"] == pytest.approx({"first": 1, "second": 1, "difference": 0})
+    # IoU 0.8 with the annotation is enough up to the threshold of 0.8: 7 of 10.
+    assert report["stats"]["AP"]["difference"] == pytest.approx(0.7 - 1)
+    text = capsys.readouterr().out
+    assert tool.text_of(report, 0.3) == text.strip()
+    assert "mean 0.6000, lowest 0.0000, 33.3% above 0.9" in text and "-30.000" in text
+
+
+def test_a_file_with_itself_and_no_tracks(tool, write, tmp_path):
+    same = write("a.json", [result(10, 0.9), result(9, 0.8)])
+    report = tool.compare(tmp_path / "gt.json", same, same, 0.3)
+    assert (report["mean_iou"], report["lowest_iou"], report["largest_score_change"]) == (1, 1, 0)
+    report = tool.compare(tmp_path / "gt.json", same, same, 0.99)
+    assert report["pairs"] == 0 and report["mean_iou"] is None
+    assert "0.99 or more: 0" in tool.text_of(report, 0.99)
+
+
+def test_a_missing_file_is_an_error(tool, write, tmp_path, capsys):
+    same = write("a.json", [])
+    assert tool.main(["--gt", str(tmp_path / "gt.json"), str(same), str(tmp_path / "nowhere.json")]) == 1
+    assert capsys.readouterr().err.startswith("compare_results.py: error: ")
