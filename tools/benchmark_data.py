@@ -340,7 +340,7 @@ class AnnotationMapper:
 
     def __call__(self, record: dict[str, Any]) -> int:
         frames = sample_frames(record["length"], 5, 20)
-        return sum(len(rows) for rows, _ in read_tracks(record, set(frames))[1].values())
+        return len(read_tracks(record, set(frames))[0])
 
 
 def memory_of(processes: Sequence[multiprocessing.Process]) -> dict[str, float]:
@@ -424,8 +424,13 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def ignore_warnings() -> None:
-    """pycocotools on NumPy 2 warns at every mask, torch of more workers than cores."""
-    for message in ("__array__ implementation doesn't accept a copy keyword", "This DataLoader will create"):
+    """pycocotools on NumPy 2 warns at every mask, torch of Pillow's arrays and of more workers than cores."""
+    known = (
+        "__array__ implementation doesn't accept a copy",
+        "The given NumPy array is not",
+        "This DataLoader will create",
+    )
+    for message in known:
         warnings.filterwarnings("ignore", message)
 
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ifc.data import CocoClipDatasetMapper, YTVISDatasetMapper, load_ytvis_json, mapper
-from ifc.data.mapper import read_frame, read_rows, sample_frames
+from ifc.data.mapper import read_frame, sample_frames
+from ifc.data.masks import read_masks
 
 NUM_CLASSES = 2
 
@@ -204,11 +205,12 @@ def test_only_sampled_frames_are_read_each_once(cfg, videos, monkeypatch):
     before = copy.deepcopy(videos[0])
     read, decoded = [], []
     monkeypatch.setattr(mapper, "read_frame", lambda name, *rest: read.append(name) or read_frame(name, *rest))
-    monkeypatch.setattr(mapper, "read_rows", lambda *call: decoded.append(call[0]) or read_rows(*call))
+    monkeypatch.setattr(mapper, "read_masks", lambda *call: decoded.extend(call[0]) or read_masks(*call))
     sample = YTVISDatasetMapper(cfg, is_train=True)(videos[0])
     assert sorted(read) == [videos[0]["file_names"][t] for t in (2, 4)]
-    assert len(decoded) == 2
-    assert decoded[0][0] is videos[0]["annotations"][0]["segmentations"][2]  # no copy of the annotations
+    segmentations = videos[0]["annotations"][0]["segmentations"]
+    assert [segmentations.index(segmentation) for segmentation in decoded] == [2, 4]
+    assert all(segmentation is segmentations[t] for segmentation, t in zip(decoded, (2, 4), strict=True))  # no copies
     assert videos[0] == before
     assert sample["image"][0].data_ptr() != sample["image"][1].data_ptr()
 

@@ -135,3 +135,8 @@ def test_picked_rows_and_columns(data, drawn, num_masks):
     picked = read.pick(rows, cols)
     assert picked.dtype == np.uint8 and picked.flags.c_contiguous
     np.testing.assert_array_equal(picked, stack[:, rows][:, :, cols])
+    first = data.draw(st.integers(0, num_masks))
+    last = data.draw(st.integers(first, num_masks))
+    part = read.part(first, last)
+    assert len(part) == last - first
+    np.testing.assert_array_equal(part.pick(rows, cols), picked[first:last])

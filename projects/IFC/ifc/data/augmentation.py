@@ -152,7 +152,7 @@ class FastResizeTransform(T.ResizeTransform):
             return super().apply_image(img, interp)
         if min(img.strides) < 0 or not img.flags.writeable:  # a flipped one, one of Pillow's: torch takes neither
             img = img.copy()
-        pixels = torch.from_numpy(img).permute(2, 0, 1)[None]
+        pixels = torch.from_numpy(img)[None].permute(0, 3, 1, 2)  # in this order torch knows it for channels last
         size = (self.new_h, self.new_w)
         resized = torch.nn.functional.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
         return resized[0].permute(1, 2, 0).numpy()

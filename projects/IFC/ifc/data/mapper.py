@@ -168,7 +168,8 @@ class CocoClipDatasetMapper(ClipMapper):
         annotations = [annotation for annotation in record["annotations"] if not annotation.get("iscrowd", 0)]
         classes = [annotation["category_id"] for annotation in annotations]
         segmentations = [annotation["segmentation"] for annotation in annotations]
-        rows, masks = read_rows(segmentations, size, record["file_name"])
+        rows = [row for row, segmentation in enumerate(segmentations) if segmentation]
+        masks = read_masks([segmentations[row] for row in rows], size, record["file_name"])
         clip = [_augment(augmentations, image) for _ in range(self.num_frames)]
         sample["image"] = [_to_tensor(frame) for frame, _ in clip]
         sample["instances"] = [
@@ -265,25 +266,26 @@ def _read_jpeg(file_name: str, image_format: str, reduction: int) -> np.ndarray 
 def read_tracks(
     record: dict[str, Any], frames: set[int]
 ) -> tuple[list[int], dict[int, tuple[list[int], RunLengthMasks]]]:
-    """The classes of a video's instances, crowds left out, that are on any of `frames`; `read_rows` of each frame."""
+    """The instances of a video, crowds left out, that are on any of some frames.
+
+    Args:
+        record: a video's dataset dict.
+        frames: indices.
+
+    Returns:
+        The N instances' classes, and for each frame the rows, of N, that are present on it and their masks.
+    """
     tracks = [track for track in record["annotations"] if not track["iscrowd"]]
     by_track = [{t: track["segmentations"][t] for t in frames} for track in tracks]
     shown = [index for index, segmentations in enumerate(by_track) if any(segmentations.values())]
-    size, place = (record["height"], record["width"]), f"video {record['video_id']}"
-    masks = {t: read_rows([by_track[index][t] for index in shown], size, place) for t in frames}
+    rows = {t: [row for row, index in enumerate(shown) if by_track[index][t]] for t in frames}
+    segmentations = [by_track[shown[row]][t] for t in frames for row in rows[t]]
+    all_masks = read_masks(segmentations, (record["height"], record["width"]), f"video {record['video_id']}")
+    masks, first = {}, 0
+    for t in frames:
+        masks[t] = rows[t], all_masks.part(first, first + len(rows[t]))
+        first += len(rows[t])
     return [tracks[index]["category_id"] for index in shown], masks
-
-
-def read_rows(segmentations: Sequence[Any], size: tuple[int, int], place: str) -> tuple[list[int], RunLengthMasks]:
-    """The rows of a frame's instances that are present, in order, and their masks.
-
-    Args:
-        segmentations: an RLE, a list of polygons, or None (absent) an instance.
-        size: (height, width) of the frame.
-        place: named in errors.
-    """
-    rows = [row for row, segmentation in enumerate(segmentations) if segmentation]
-    return rows, read_masks([segmentations[row] for row in rows], size, place)
 
 
 def frame_instances(
@@ -334,9 +336,9 @@ def _augment(augmentations: T.AugmentationList, image: np.ndarray) -> tuple[np.n
 
 def _to_tensor(image: np.ndarray) -> torch.Tensor:
     """(H, W, 3) -> (3, H, W)."""
-    planes = image.transpose(2, 0, 1)
-    mirrored = planes.strides[2] < 0  # a flip is a view, which NumPy copies slowly
-    planes = np.array(planes[:, :, ::-1] if mirrored else planes, order="C")
+    planes = np.empty((3, *image.shape[:2]), dtype=np.uint8)
+    mirrored = image.strides[1] < 0  # a flip is a view, which NumPy copies slowly
+    cv2.split(np.ascontiguousarray(image[:, ::-1] if mirrored else image), list(planes))
     if mirrored:
         for plane in planes:
             cv2.flip(plane, 1, dst=plane)

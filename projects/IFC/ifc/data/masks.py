@@ -30,6 +30,12 @@ class RunLengthMasks:
     def __len__(self) -> int:
         return int(self.ends[-1]) // (self.size[0] * self.size[1]) if len(self.ends) else 0
 
+    def part(self, first: int, last: int) -> "RunLengthMasks":
+        """The masks from number `first` to before number `last`."""
+        pixels = self.size[0] * self.size[1]
+        start, end = np.searchsorted(self.ends, (first * pixels, last * pixels), side="right")
+        return RunLengthMasks(self.size, self.ends[start:end] - first * pixels, self.inside[start:end])
+
     def pick(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """Some rows and columns of the masks, which is what a crop, a nearest-neighbour resize and a flip leave.
 
