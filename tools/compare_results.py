@@ -6,8 +6,8 @@ Example:
     python tools/compare_results.py --gt datasets/shapes/val.json float32/inference/results.json \
         bfloat16/inference/results.json
 
-For two ways to run one model (another precision, other hardware, other code) AP alone says little: it is lost and won by
-chance. Therefore the tracks of the first file with a score of --score or more are paired with those of the second of
+For two ways to run one model (another precision, other hardware, other code) AP alone says little: it is lost and won
+by chance. Therefore the tracks of the first file with a score of --score or more are paired with those of the second of
 the same video and class, one to one with the largest total IoU; a track without a partner counts with IoU 0. Needs no
 torch and no model.
 """
