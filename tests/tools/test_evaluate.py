@@ -1,48 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """tools/evaluate.py as it is called: numbers, files, errors; in a Python that has neither torch nor detectron2."""
 
+import functools
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from tools.bare_python import run_tool
 
-ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "tests" / "golden"
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 GT, RESULTS = (str(GOLDEN / f"eval_small_{kind}.json") for kind in ("gt", "results"))
-BLOCKER = """\
-import os
-import sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in os.environ["BLOCKED"].split():
-            raise ImportError(f"{name} is not there")
-
-sys.meta_path.insert(0, Blocker())
-"""
 
 
 @pytest.fixture
 def evaluate(tmp_path):
-    """Runs the program where some libraries cannot be imported."""
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(BLOCKER)
-
-    def run(*arguments, blocked=""):
-        command = [sys.executable, str(ROOT / "tools" / "evaluate.py"), *map(str, arguments)]
-        environment = {
-            "PYTHONPATH": str(tmp_path / "site"),
-            "OMP_NUM_THREADS": "1",
-            "BLOCKED": f"torch torchvision detectron2 fvcore {blocked}",
-            "PYTHONIOENCODING": "ascii",  # as on a terminal that cannot show all names
-        }
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-
-    return run
+    return functools.partial(run_tool, "evaluate.py", tmp_path)
 
 
 def write(path, content):

@@ -1,40 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """tools/submit.py as it is called: what it prints, writes and returns, without torch."""
 
+import functools
 import json
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from tools.bare_python import run_tool
 
-ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "tests" / "golden"
-BLOCKER = """\
-import sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "detectron2"):
-            raise ImportError(f"{name} is not there")
-
-sys.meta_path.insert(0, Blocker())
-"""
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
 @pytest.fixture
 def submit(tmp_path):
-    """Runs the program where torch and detectron2 cannot be imported."""
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(BLOCKER)
-
-    def run(*arguments):
-        command = [sys.executable, str(ROOT / "tools" / "submit.py"), *map(str, arguments)]
-        environment = {"PYTHONPATH": str(tmp_path / "site"), "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-
-    return run
+    return functools.partial(run_tool, "submit.py", tmp_path)
 
 
 def test_results_without_faults_are_zipped(submit, tmp_path):
