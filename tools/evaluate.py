@@ -170,6 +170,20 @@ def _print(text: str) -> None:
     print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"found {text}, expected at least 1")
+    return number
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"found {text}, expected a finite number")
+    return number
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Average precision of video instance segmentation results.")
     parser.add_argument("--gt", required=True, metavar="FILE", help="annotations in YouTube-VIS's json format")
@@ -180,14 +194,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tracking", action="store_true", help="HOTA, IDF1 and MOTA too, through TrackEval")
     parser.add_argument(
         "--score",
-        type=float,
+        type=_finite,
         help="least score of a result that counts as found, in tracking, confusion, identity switches and pictures "
         "(default: the one of best F1 at IoU 0.5); AP takes all results",
     )
     parser.add_argument(
         "--motion-step",
-        type=int,
-        choices=range(1, 1000),
+        type=_positive,
         default=breakdown.MOTION_STEP,
         metavar="FRAMES",
         help="motion is the IoU of an object's box with its box this many frames later (default: %(default)s, a third "

@@ -113,3 +113,16 @@ def test_a_report_that_cannot_be_made(evaluate, tmp_path, options, message):
     assert done.stderr.startswith("error: ") and message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.glob("**/*.html"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--motion-step", "0"), "argument --motion-step: found 0, expected at least 1"),
+        (("--score", "nan"), "argument --score: found nan, expected a finite number"),
+    ],
+)
+def test_options_without_sense(evaluate, options, message):
+    done = evaluate("--gt", GT, "--results", RESULTS, *options)
+    assert done.returncode == 2
+    assert message in done.stderr
