@@ -177,3 +177,10 @@ def test_names_are_shown_as_they_are(case):
         category["name"] = name
     page = make_report(evaluation_of(*case), None, None)
     assert {"<b>", "$x^", "\ud800"} <= {row[0] for row in rows(page) if row}
+
+
+@pytest.mark.parametrize("scores", [(0.5, 0.5), (0.5, 0.5 + 2**-52), (-1e100, 1e100), (1e100, 1e100), (0, 1e-300)])
+def test_scores_that_a_histogram_hardly_tells_apart(case, scores):
+    for index, record in enumerate(case[1]):
+        record["score"] = scores[index % 2]
+    assert "Scores of the results" in words(make_report(evaluation_of(*case), None, None))

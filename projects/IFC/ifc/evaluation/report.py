@@ -27,6 +27,7 @@ from .video_ap import (
 WORST_VIDEOS = 12
 PICTURED_VIDEOS = 6
 CURVE_COLUMNS = 5
+SCORE_BINS = 30
 CURVE_PANELS = 60  # categories with a panel of their own, at most
 NAMED_CONFUSIONS = 15
 LEGIBLE_CATEGORIES = 12  # up to here the counts are written into the confusion's cells
@@ -192,7 +193,7 @@ def _add_distributions(page: HtmlPage, evaluation: Evaluation) -> None:
     figure = Figure(figsize=(5.5, 3.5))
     axes = figure.subplots()
     by_verdict = [[t.score for t, v in judged if (v == CORRECT) == is_correct] for is_correct in (True, False)]
-    bins = np.histogram_bin_edges([t.score for t, _ in judged], bins=30)
+    bins = _score_bins(np.array([track.score for track, _ in judged]))
     for scores, colour, label in zip(by_verdict, ("tab:green", "tab:red"), ("match an object", "wrong"), strict=True):
         axes.hist(scores, bins=bins, histtype="step", linewidth=1.8, color=colour, label=label)
     axes.set(xlabel="score", ylabel="results", yscale="log")
@@ -216,6 +217,15 @@ def _add_distributions(page: HtmlPage, evaluation: Evaluation) -> None:
     axes.set(xlabel="frames with a mask", ylabel="tracks")
     axes.legend(fontsize=8)
     page.figure(figure, "Lengths of objects and of results")
+
+
+def _score_bins(scores: np.ndarray) -> np.ndarray:
+    """Bounds of the histogram's bins, also where all scores are the same or nearly so."""
+    low, high = scores.min(), scores.max()
+    least = 1e-6 * max(1, abs(low), abs(high))
+    if high - low < least:
+        low, high = low - least, high + least
+    return np.linspace(low, high, SCORE_BINS + 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
