@@ -10,7 +10,8 @@ The video is one of synthetic shapes, rendered once and then shown forwards and 
 part of it is as hard as every other. It goes through `VideoSegmenter.stream`, the engine of evaluation and demo.py,
 and its frames' masks are kept, as a program does that wants the results. For every part of the video the program prints
 the time a frame, the process's memory, and how many bytes the kept masks take (Python's objects and their strings, as
-`sys.getsizeof` counts them): memory may grow by these and nothing else.
+`sys.getsizeof` counts them): memory may grow by these and nothing else. Processor time, all threads together, is less
+disturbed by other programs than time.
 """
 
 import argparse
@@ -50,27 +51,29 @@ def measure(segmenter: VideoSegmenter, args: argparse.Namespace) -> list[dict[st
     """Segment the video.
 
     Returns:
-        For each part "end" (frames so far), "seconds", "memory" of the process, "rle_bytes" kept so far and "masks".
+        For each part "end" (frames so far), "seconds", "cpu_seconds", "memory" of the process, "rle_bytes" kept so far
+        and "masks".
     """
     video = long_video(args.length, tuple(args.size), args.instances, args.seed)
     kept, parts, total_bytes = [], [], 0
-    since = time.perf_counter()
+    since, cpu_since = time.perf_counter(), time.process_time()
     for frame in segmenter.stream(video, args.frames_at_once):
         kept.append(frame)
         total_bytes += num_bytes(frame)
         if len(kept) % args.part == 0 or len(kept) == args.length:
-            now = time.perf_counter()
+            now, cpu_now = time.perf_counter(), time.process_time()
             parts.append(
                 {
                     "end": len(kept),
                     "seconds": now - since,
+                    "cpu_seconds": cpu_now - cpu_since,
                     "memory": host_memory()[0],
                     "rle_bytes": total_bytes,
                     "masks": sum(len(f.masks) for f in kept[-args.part :]),
                 }
             )
             print(part_text(parts), flush=True)
-            since = time.perf_counter()
+            since, cpu_since = time.perf_counter(), time.process_time()
     return parts
 
 
@@ -78,20 +81,22 @@ def part_text(parts: Sequence[dict[str, Any]]) -> str:
     """A line for the last part."""
     part, frames = parts[-1], parts[-1]["end"] - (parts[-2]["end"] if len(parts) > 1 else 0)
     return (
-        f"{part['end']:7} frames: {1000 * part['seconds'] / frames:7.2f} ms a frame, "
+        f"{part['end']:7} frames: {1000 * part['seconds'] / frames:7.2f} ms a frame "
+        f"({1000 * part['cpu_seconds'] / frames:.2f} of processors), "
         f"{part['memory'] / 2**20:7.0f} MiB, of which kept masks {part['rle_bytes'] / 2**20:6.1f} MiB, "
         f"{part['masks'] / frames:.1f} masks a frame"
     )
 
 
 def summary(parts: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """The last part against the first: "time_ratio", and the growth of memory a frame between them, in bytes: "growth"
-    and "rle_growth"."""
+    """The last part against the first: "time_ratio", "cpu_ratio", and the growth of memory a frame between them, in
+    bytes: "growth" and "rle_growth"."""
     first, last = parts[0], parts[-1]
     frames = last["end"] - first["end"]
     last_frames = frames - (parts[-2]["end"] - first["end"])
     return {
         "time_ratio": (last["seconds"] / last_frames) / (first["seconds"] / first["end"]),
+        "cpu_ratio": (last["cpu_seconds"] / last_frames) / (first["cpu_seconds"] / first["end"]),
         "growth": (last["memory"] - first["memory"]) / frames,
         "rle_growth": (last["rle_bytes"] - first["rle_bytes"]) / frames,
     }
@@ -128,7 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parts = measure(segmenter, args)
         result = summary(parts)
         print(
-            f"last part / first part: {result['time_ratio']:.3f} of the time a frame; between them memory grew by "
+            f"last part / first part: {result['time_ratio']:.3f} of the time a frame "
+            f"({result['cpu_ratio']:.3f} of the processors'); between them memory grew by "
             f"{result['growth']:.0f} bytes a frame, the kept masks by {result['rle_growth']:.0f}"
         )
         if args.json is not None:

@@ -46,11 +46,12 @@ def test_program(tool, tmp_path, capsys):
 
 def test_summary_by_hand(tool):
     parts = [
-        {"end": 10, "seconds": 2.0, "memory": 1000, "rle_bytes": 100},
-        {"end": 20, "seconds": 9.0, "memory": 1800, "rle_bytes": 250},
-        {"end": 25, "seconds": 1.5, "memory": 2500, "rle_bytes": 400},
+        {"end": 10, "seconds": 2.0, "cpu_seconds": 3.0, "memory": 1000, "rle_bytes": 100},
+        {"end": 20, "seconds": 9.0, "cpu_seconds": 9.0, "memory": 1800, "rle_bytes": 250},
+        {"end": 25, "seconds": 1.5, "cpu_seconds": 1.5, "memory": 2500, "rle_bytes": 400},
     ]
-    assert tool.summary(parts) == {"time_ratio": pytest.approx(1.5), "growth": 100, "rle_growth": 20}
+    ratios = {"time_ratio": pytest.approx(1.5), "cpu_ratio": pytest.approx(1.0)}
+    assert tool.summary(parts) == {**ratios, "growth": 100, "rle_growth": 20}
 
 
 @pytest.mark.parametrize(
