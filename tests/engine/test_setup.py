@@ -157,6 +157,8 @@ def test_config_file_cannot_run_code(tmp_path):
         ("MODEL.META_ARCHITECTURE", "GeneralizedRCNN"),
         ("MODEL.BACKBONE.NAME", "build_swin_backbone"),
         ("MODEL.RESNETS.DEPTH", 51),
+        ("MODEL.IFC.PRECISION", "float16"),
+        ("MODEL.IFC.COMPILE", "fast"),
         ("INPUT.FORMAT", "YUV"),
         ("INPUT.MIN_SIZE_TRAIN_SAMPLING", "by_clip"),
         ("INPUT.RANDOM_FLIP", "diagonal"),
@@ -176,6 +178,8 @@ def test_values_that_do_not_exist(tmp_path, key, value):
     ("opts", "message"),
     [
         (["INPUT.SAMPLING_FRAME_NUM", 0], "INPUT.SAMPLING_FRAME_NUM: found 0, expected at least 1"),
+        (["MODEL.IFC.FRAMES_PER_BATCH", -1], "MODEL.IFC.FRAMES_PER_BATCH: found -1, expected 0 or more"),
+        (["MODEL.IFC.WINDOWS_PER_BATCH", -2], "MODEL.IFC.WINDOWS_PER_BATCH: found -2, expected 0 or more"),
         (["MODEL.IFC.CLIP_STRIDE", 0], "MODEL.IFC.CLIP_STRIDE: found 0, expected at least 1"),
         (["MODEL.IFC.CLIP_STRIDE", 3], "MODEL.IFC.CLIP_STRIDE: found 3, expected at most 2, the frames of a window"),
         (["MODEL.IFC.NUM_OBJECT_QUERIES", 0], "MODEL.IFC.NUM_OBJECT_QUERIES: found 0, expected at least 1"),
@@ -218,6 +222,16 @@ def test_gpu_with_mixed_precision(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert tiny_config(tmp_path, "MODEL.DEVICE", "cuda:1", "SOLVER.AMP.ENABLED", True).SOLVER.AMP.ENABLED
+
+
+def test_bfloat16_on_a_gpu_without_it(tmp_path, monkeypatch):
+    opts = ["MODEL.DEVICE", "cuda", "MODEL.IFC.PRECISION", "bfloat16"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    assert error_of(tmp_path, *opts).startswith("MODEL.IFC.PRECISION: found 'bfloat16', expected 'float32' on this GPU")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    assert tiny_config(tmp_path, *opts).MODEL.IFC.PRECISION == "bfloat16"
 
 
 def test_missing_weights(tmp_path):

@@ -18,6 +18,7 @@ from ..data.augmentation import CROP_TYPES, build_augmentation
 from ..data.build import check_frames, is_video_dataset, load_records
 from ..data.own import register_video_json
 from ..data.ytvis import load_categories
+from ..inference import COMPILE_MODES, PRECISIONS
 from .optimizer import FULL_MODEL, OPTIMIZERS
 
 
@@ -118,6 +119,8 @@ def _check_choices(cfg: CfgNode) -> None:
         "MODEL.META_ARCHITECTURE": (cfg.MODEL.META_ARCHITECTURE, ["Ifc"]),
         "MODEL.BACKBONE.NAME": (cfg.MODEL.BACKBONE.NAME, sorted(name for name, _ in BACKBONE_REGISTRY)),
         "MODEL.RESNETS.DEPTH": (cfg.MODEL.RESNETS.DEPTH, [18, 34, 50, 101, 152]),
+        "MODEL.IFC.PRECISION": (cfg.MODEL.IFC.PRECISION, PRECISIONS),
+        "MODEL.IFC.COMPILE": (cfg.MODEL.IFC.COMPILE, ["", *COMPILE_MODES]),
         "INPUT.FORMAT": (cfg.INPUT.FORMAT, ["BGR", "RGB"]),
         "INPUT.CROP.TYPE": (cfg.INPUT.CROP.TYPE, CROP_TYPES),
         "SOLVER.OPTIMIZER": (solver.OPTIMIZER, sorted(OPTIMIZERS)),
@@ -141,6 +144,9 @@ def _check_ranges(cfg: CfgNode) -> None:
     for key, value in at_least_one.items():
         if value < 1:
             raise ValueError(f"{key}: found {value}, expected at least 1")
+    for key in ("FRAMES_PER_BATCH", "WINDOWS_PER_BATCH"):
+        if ifc[key] < 0:
+            raise ValueError(f"MODEL.IFC.{key}: found {ifc[key]}, expected 0 or more")
     if stride > window:
         raise ValueError(
             f"MODEL.IFC.CLIP_STRIDE: found {stride}, expected at most {window}, the frames of a window "
@@ -172,6 +178,8 @@ def _check_device(cfg: CfgNode) -> None:
             f"MODEL.DEVICE: found {cfg.MODEL.DEVICE!r}, but {num_gpus or 'no'} GPU is visible; add MODEL.DEVICE cpu to "
             "run on the CPU"
         )
+    if cfg.MODEL.IFC.PRECISION == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ValueError("MODEL.IFC.PRECISION: found 'bfloat16', expected 'float32' on this GPU, which has no bfloat16")
     if cfg.SOLVER.AMP.ENABLED and device.type != "cuda":
         raise ValueError(f"SOLVER.AMP.ENABLED: found True, expected False with MODEL.DEVICE {device.type!r}")
 
