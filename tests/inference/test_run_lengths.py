@@ -182,6 +182,24 @@ def test_parts_do_not_show(monkeypatch, part_bytes, cells_of_a_part):
     assert len(sizes) > 1 and set(sizes[:-1]) == {cells_of_a_part}
 
 
+def test_threads_are_as_before(monkeypatch):
+    before = torch.get_num_threads()
+    seen = []
+
+    def failing(*_):
+        seen.append(torch.get_num_threads())
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(run_lengths, "_find_borders", failing)
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(ZeroDivisionError):
+            encode_masks(torch.ones(1, 2, 3), (4, 6))
+        assert (*seen, torch.get_num_threads()) == (1, 2)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_logits_are_left_alone():
     logits = torch.tensor([[[float("nan"), 1.0, -1.0]]])
     encode_masks(logits, (4, 6))

@@ -8,7 +8,8 @@ has a border where their signs differ, and only there, in the row that follows f
 this happens on the logits' device, for all masks at once; only the borders go to the host.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypedDict
 
@@ -60,9 +61,23 @@ def encode_frames(frames: Sequence[Tensor], output_size: tuple[int, int]) -> lis
     num_masks = sum(map(len, frames))
     if num_masks == 0:
         return [[] for _ in frames]
-    borders = _find_borders(torch.cat(tuple(frames)).float(), output_size)
+    with _one_thread():
+        borders = _find_borders(torch.cat(tuple(frames)).float(), output_size)
     rles = iter(_compress(borders.cpu().numpy(), num_masks, output_size))
     return [list(islice(rles, len(frame))) for frame in frames]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for torch's operations on the CPU: here they are many and short, so that several threads gain little,
+    and wait for each other at every one of them where other programs run, too.
+    """
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
 
 
 def _find_borders(mask_logits: Tensor, output_size: tuple[int, int]) -> Tensor:
