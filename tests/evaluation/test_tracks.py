@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
-from ifc.evaluation.tracks import MAX_OUTLINE, read_ground_truth, read_results
+from ifc.evaluation.masks import MAX_OUTLINE
+from ifc.evaluation.tracks import read_ground_truth, read_results
 from ifc.evaluation.video_ap import evaluate_tracks
 
 SIZE = [6, 8]

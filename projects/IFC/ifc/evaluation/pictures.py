@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw
 from pycocotools import mask as mask_utils
 
 from .errors import CORRECT, VideoFindings
-from .tracks import GroundTruth, GroundTruthSource, Track, brief, load_json
+from .masks import brief
+from .tracks import GroundTruth, GroundTruthSource, Track, load_json
 
 WIDTH = 480  # pixels of either half
 GAP = 8

@@ -10,18 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..files import whole_file
-from .tracks import (
-    GroundTruth,
-    Video,
-    brief,
-    check_mask,
-    list_of_masks,
-    load_results,
-    read_category_id,
-    read_masks,
-    read_score,
-    read_video_id,
-)
+from .masks import Video, brief, check_mask, list_of_masks, read_masks
+from .tracks import GroundTruth, load_results, read_category_id, read_score, read_video_id
 from .video_ap import MAX_RESULTS
 
 RESULTS_FILE = "results.json"

@@ -1,43 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tracks as YouTube-VIS's json files hold them: annotations and results, read and checked.
 
-Whatever a file holds, it is read, or refused with one ValueError that names file and field. Nothing reaches pycocotools
-unchecked, which reads beyond the end of a malformed mask.
-
-Needs NumPy and pycocotools only.
+Whatever a file holds, it is read, or refused with one ValueError that names file and field. Needs NumPy and pycocotools
+only.
 """
 
 import json
 import os
-import reprlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as mask_utils
 
-MAX_SIDE = 2**14  # pixels of a frame's height and width, more than twice those of 8K
-MAX_OUTLINE = 2**20  # pixels along a polygon, of each of which rasterizing takes about 80 bytes
-MAX_RLE_DIGITS = 6  # characters, of 5 bits each, that the runs of the largest frame and their sign can take
-DECODED_FRAMES = 64  # frames of a track decoded at once, to bound the memory it takes
-LARGEST_NUMBER = 1e100  # squares and sums of numbers up to here stay finite
+from .masks import MAX_SIDE, Rle, Video, brief, is_number, read_masks
 
 GroundTruthSource = str | os.PathLike | Mapping[str, Any]
 ResultsSource = str | os.PathLike | Sequence[Mapping[str, Any]]
-Rle = dict[str, Any]  # pycocotools' compressed run-length mask: {"size": [height, width], "counts": bytes}
 Key = tuple[int, int]  # video id, category id
-
-
-@dataclass(frozen=True)
-class Video:
-    """Size of a video: `length` in frames, `height` and `width` in pixels."""
-
-    length: int
-    height: int
-    width: int
 
 
 @dataclass(frozen=True)
@@ -240,7 +222,7 @@ def read_category_id(record: Mapping, categories: Mapping[int, str], where: str)
 def read_score(record: Mapping, where: str) -> float:
     """The score of a result."""
     score = record.get("score")
-    if not _is_number(score):
+    if not is_number(score):
         raise ValueError(f"{where}.score: found {brief(score)}, expected a finite number")
     return float(score)
 
@@ -250,7 +232,7 @@ def _read_areas(areas: Any, video: Video, where: str) -> list[float]:
     if not isinstance(areas, Sequence) or isinstance(areas, str | bytes) or len(areas) != video.length:
         raise ValueError(f"{where}.areas: found {brief(areas)}, expected {video.length} entries, one a frame")
     for frame, area in enumerate(areas):
-        if area is not None and not (_is_number(area) and area >= 0):
+        if area is not None and not (is_number(area) and area >= 0):
             raise ValueError(f"{where}.areas[{frame}]: found {brief(area)}, expected a number of pixels or null")
     return [float(area or 0) for area in areas]
 
@@ -260,226 +242,3 @@ def _mean_area(areas: Sequence[float] | np.ndarray) -> float:
     values = np.asarray(areas)
     present = values[values > 0]
     return float(present.mean()) if present.size else 0.0
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and bool(abs(value) <= LARGEST_NUMBER)
-
-
-def brief(value: Any) -> str:
-    """A short form of any value for an error message."""
-    return "nothing" if value is None else reprlib.repr(value)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Masks
-
-
-def read_masks(segmentations: Any, video: Video, where: str) -> tuple[list[Rle | None], np.ndarray]:
-    """The masks of a track as compressed RLE, None where absent, and their areas (T,) int64.
-
-    Raises:
-        ValueError: the first fault found.
-    """
-    segmentations = list_of_masks(segmentations, video, where)
-    masks = [
-        None if mask is None else _to_compressed_rle(mask, video, f"{where}.segmentations[{frame}]")
-        for frame, mask in enumerate(segmentations)
-    ]
-    areas = np.zeros(video.length, dtype=np.int64)
-    frames = [frame for frame, mask in enumerate(masks) if mask is not None]
-    for start in range(0, len(frames), DECODED_FRAMES):
-        _check_masks(masks, areas, frames[start : start + DECODED_FRAMES], video, where)
-    return masks, areas
-
-
-def list_of_masks(segmentations: Any, video: Video, where: str) -> Sequence:
-    """A track's segmentations, one a frame, which are not checked yet."""
-    if not isinstance(segmentations, Sequence) or isinstance(segmentations, str | bytes):
-        raise ValueError(f"{where}.segmentations: found {brief(segmentations)}, expected a list, one entry a frame")
-    if len(segmentations) != video.length:
-        found = f"found {len(segmentations)} entries, expected {brief(video.length)}"
-        raise ValueError(f"{where}.segmentations: {found}, one a frame")
-    return segmentations
-
-
-def check_mask(segmentations: Sequence, frame: int, video: Video, where: str) -> None:
-    """Check the mask of one frame of a track alone.
-
-    Raises:
-        ValueError: the first fault of this mask.
-    """
-    if segmentations[frame] is not None:
-        mask = _to_compressed_rle(segmentations[frame], video, f"{where}.segmentations[{frame}]")
-        _check_masks({frame: mask}, np.zeros(video.length, dtype=np.int64), [frame], video, where)
-
-
-def _to_compressed_rle(segmentation: Any, video: Video, where: str) -> Rle:
-    """A segmentation of any of the three kinds as compressed RLE; a compressed one is not checked yet."""
-    if isinstance(segmentation, list | tuple):
-        return _rasterize(segmentation, video, where)
-    if not isinstance(segmentation, Mapping):
-        raise ValueError(f"{where}: found {brief(segmentation)}, expected an RLE, a list of polygons or null")
-    size, counts = segmentation.get("size"), segmentation.get("counts")
-    if not isinstance(size, list | tuple) or list(size) != [video.height, video.width]:
-        raise ValueError(f"{where}.size: found {brief(size)}, expected the video's [{video.height}, {video.width}]")
-    if isinstance(counts, str | bytes):
-        return {"size": [video.height, video.width], "counts": _to_bytes(counts)}
-    if not isinstance(counts, list | tuple):
-        raise ValueError(f"{where}.counts: found {brief(counts)}, expected a string or a list of run lengths")
-    faults = [run for run, length in enumerate(counts) if type(length) is not int or length < 0]
-    if faults:
-        raise ValueError(
-            f"{where}.counts[{faults[0]}]: found {brief(counts[faults[0]])}, expected an integer, 0 or more"
-        )
-    if sum(counts) != video.height * video.width:
-        expected = f"expected {video.height} x {video.width} = {video.height * video.width}"
-        raise ValueError(f"{where}.counts: found run lengths of {brief(sum(counts))} pixels, {expected}")
-    return _encode(np.array(counts), video)
-
-
-def _rasterize(polygons: Sequence, video: Video, where: str) -> Rle:
-    """The union of polygons as compressed RLE. They may leave the frame by no more than its longer side."""
-    if len(polygons) == 0:
-        return _encode(np.array([video.height * video.width]), video)
-    margin = max(video.height, video.width)
-    for index, polygon in enumerate(polygons):
-        if not isinstance(polygon, list | tuple) or len(polygon) < 6 or len(polygon) % 2:
-            expected = "expected x1, y1, x2, y2, ... of 3 points or more"
-            raise ValueError(f"{where}[{index}]: found {brief(polygon)}, {expected}")
-        for position, coordinate in enumerate(polygon):
-            if not _is_number(coordinate) or not -margin <= coordinate <= 2 * margin:
-                expected = f"expected a number of pixels between {-margin} and {2 * margin}"
-                raise ValueError(f"{where}[{index}][{position}]: found {brief(coordinate)}, {expected}")
-        points = np.array(polygon, dtype=np.float64).reshape(-1, 2)
-        outline = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum()
-        if outline > MAX_OUTLINE:
-            raise ValueError(
-                f"{where}[{index}]: found an outline of {outline:.0f} pixels, expected at most {MAX_OUTLINE}"
-            )
-    return mask_utils.merge(mask_utils.frPyObjects([list(polygon) for polygon in polygons], video.height, video.width))
-
-
-def _check_masks(
-    masks: list[Rle | None] | dict[int, Rle], areas: np.ndarray, frames: list[int], video: Video, where: str
-) -> None:
-    """Check the compressed masks of some frames of a track and fill in their areas, both in place.
-
-    Runs of length 0 inside a mask, at which pycocotools may stop intersecting early, are taken out.
-    """
-    num_pixels = video.height * video.width
-    strings = [masks[frame]["counts"] for frame in frames]
-    decoded = _decode(strings, num_pixels)
-    if decoded is None:
-        frame = next(
-            frame for frame, string in zip(frames, strings, strict=True) if _decode([string], num_pixels) is None
-        )
-        expected = f"expected a compressed RLE of {video.height} x {video.width} = {num_pixels} pixels"
-        found = brief(masks[frame]["counts"].decode("utf-8", errors="backslashreplace"))
-        raise ValueError(f"{where}.segmentations[{frame}].counts: found {found}, {expected}")
-
-    areas[frames], has_empty_runs = decoded.areas, decoded.has_empty_runs
-    for index in np.flatnonzero(has_empty_runs):
-        masks[frames[index]] = _encode(_without_empty_runs(decoded.run_lengths(index)), video)
-
-
-@dataclass(frozen=True)
-class _Runs:
-    """The run lengths of S masks.
-
-    `first` (S,) is each mask's first run, which may be empty. `rest` (N, 2) holds the runs after it, of one mask after
-    the other: an object's run and the one that follows. An odd last one is followed by a run of length 0, which is
-    none. `ends` (S,) are the rows at which the masks end, `num_runs` (S,) counts all runs of each, `areas` (S,) int64
-    the pixels of the objects.
-    """
-
-    first: np.ndarray
-    rest: np.ndarray
-    ends: np.ndarray
-    num_runs: np.ndarray
-    areas: np.ndarray
-
-    @property
-    def has_empty_runs(self) -> np.ndarray:
-        """Whether a mask has runs of length 0 other than its first: (S,) bool."""
-        num_added = (self.num_runs - 1) % 2
-        if self.rest.size - np.count_nonzero(self.rest) == num_added.sum():
-            return np.zeros(len(self.ends), dtype=bool)
-        return _sums(self.rest == 0, self.ends).sum(axis=1) > num_added
-
-    def run_lengths(self, index: int) -> np.ndarray:
-        """All runs of one mask."""
-        start = self.ends[index - 1] if index else 0
-        return np.append(self.first[index], self.rest[start : self.ends[index]])[: self.num_runs[index]].astype(
-            np.int64
-        )
-
-
-def _decode(strings: list[bytes], num_pixels: int) -> _Runs | None:
-    """Decode compressed RLEs of `num_pixels` pixels each; None if any is malformed or of another size.
-
-    A run length is written in digits of 5 bits, lowest first, each a character from "0" on; bit 5 says that another
-    digit follows, bit 4 of the last one is the sign. From the fourth run on, the difference to the run before the last
-    one is written. As in pycocotools, arithmetic is that of 32 bits.
-    """
-    string_lengths = np.array([len(string) for string in strings])
-    if not string_lengths.all():
-        return None
-    digits = np.frombuffer(b"".join(strings), dtype=np.uint8) - np.uint8(ord("0"))  # below "0" wraps around
-    string_ends = np.cumsum(string_lengths)
-    last = np.flatnonzero(digits < 32)
-    if digits.max() > 63 or (digits[string_ends - 1] > 31).any():
-        return None
-    num_digits = np.diff(last, prepend=-1)
-    if num_digits.max() > MAX_RLE_DIGITS:
-        return None
-    values = (digits[last] ^ 16).astype(np.int32) - 16
-    longer = np.flatnonzero(num_digits > 1)
-    for place in range(1, num_digits.max()):
-        values[longer] = 32 * values[longer] + (digits[last[longer] - place] & 31)
-        longer = longer[num_digits[longer] > place + 1]
-
-    run_ends = np.searchsorted(last, string_ends)
-    num_runs = np.diff(run_ends, prepend=0)
-    is_odd = (num_runs - 1) % 2 == 1
-    ends = np.cumsum(num_runs // 2)
-    rest = np.zeros(2 * ends[-1], dtype=np.int32)
-    is_first = np.zeros(len(values), dtype=bool)
-    is_first[run_ends - num_runs] = True
-    is_added = np.zeros(len(rest), dtype=bool)
-    is_added[2 * ends[is_odd] - 1] = True
-    rest[~is_added] = values[~is_first]
-    rest = np.cumsum(rest.reshape(-1, 2), axis=0, dtype=np.int32)
-    before = np.concatenate([np.zeros((1, 2), dtype=np.int32), rest])[ends - num_runs // 2]
-    rest -= np.repeat(before, num_runs // 2, axis=0)
-    rest.ravel()[is_added] = 0
-    first, sums = values[is_first], _sums(rest, ends)
-    if first.min() < 0 or rest.min(initial=0) < 0 or (first + sums.sum(axis=1) != num_pixels).any():
-        return None
-    return _Runs(first, rest, ends, num_runs, areas=sums[:, 0])
-
-
-def _sums(pairs: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Sums over groups of rows of `pairs` (N, 2) that follow one another, of which some may be empty: (S, 2) int64."""
-    sums = np.zeros((len(pairs) + 1, 2), dtype=np.int64)
-    np.cumsum(pairs, axis=0, out=sums[1:])
-    return np.diff(sums[ends], axis=0, prepend=0)
-
-
-def _without_empty_runs(run_lengths: np.ndarray) -> np.ndarray:
-    """The same mask with no run of length 0 but a first one: borders that coincide cancel in pairs."""
-    num_pixels = run_lengths.sum()
-    borders, times = np.unique(np.cumsum(run_lengths[:-1]), return_counts=True)
-    borders = borders[(times % 2 == 1) & (borders < num_pixels)]
-    return np.diff(borders, prepend=0, append=num_pixels)
-
-
-def _encode(run_lengths: np.ndarray, video: Video) -> Rle:
-    """Compressed RLE of a mask's run lengths."""
-    size = [video.height, video.width]
-    return mask_utils.frPyObjects({"size": size, "counts": run_lengths}, *size)
-
-
-def _to_bytes(counts: str | bytes) -> bytes:
-    """The characters of a compressed RLE; others than ASCII become bytes that no RLE has."""
-    return counts if isinstance(counts, bytes) else counts.encode("utf-8", errors="surrogatepass")
