@@ -2,14 +2,15 @@
 """Packed records: the same content, unpacked piece by piece, shared by all processes."""
 
 import copy
-import multiprocessing
 import pickle
 from multiprocessing.reduction import ForkingPickler
+from types import SimpleNamespace
 
 import pytest
 import torch
 from detectron2.structures import BoxMode
 
+from ifc.data import records
 from ifc.data.records import PackedList, PackedRecords
 
 RLE = {"size": [2, 3], "counts": "06"}
@@ -77,19 +78,12 @@ def test_only_what_is_asked_for_is_unpacked(monkeypatch):
     assert pieces == [0, 4 + 2, 4 + 3 + 3 + 1]  # four records, then their lists' entries
 
 
-def send_back(packed, queue):
-    queue.put((plain(packed), packed._content.is_shared(), packed._offsets.is_shared()))
-
-
-def test_a_spawned_process_gets_a_handle():
-    context = multiprocessing.get_context("spawn")
-    packed, queue = PackedRecords(RECORDS), context.SimpleQueue()
-    process = context.Process(target=send_back, args=(packed, queue))
-    process.start()
-    received = queue.get()
-    process.join()
-    assert received == (RECORDS, True, True)
-    assert packed._content.is_shared()
+def test_what_is_sent_to_another_process_is_a_handle():
+    packed = PackedRecords(RECORDS)
+    received = pickle.loads(ForkingPickler.dumps(packed))
+    assert plain(received) == RECORDS
+    packed._content[:] = 0  # the same bytes
+    assert not received._content.any()
 
 
 def test_a_handle_does_not_grow_with_the_records():
@@ -97,10 +91,23 @@ def test_a_handle_does_not_grow_with_the_records():
     assert handles[1] < handles[0] + 100 < 2000
 
 
+def test_too_little_shared_memory(monkeypatch):
+    def fail(*_):
+        raise RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")
+
+    for name, answer in (("get_world_size", 2), ("get_rank", 0), ("all_gather", [("here", 1)] * 2)):
+        monkeypatch.setattr(records.comm, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(records, "parent_process", lambda: SimpleNamespace(pid=1))
+    monkeypatch.setattr(records.socket, "gethostname", lambda: "here")
+    monkeypatch.setattr(records.ForkingPickler, "dumps", fail)
+    with pytest.raises(OSError, match="^/dev/shm: found too little shared memory for 0 MB of annotations; .*No space"):
+        records.pack_once(RECORDS)
+
+
 def pack_in_rank(rank, folder, reports):
     from ifc.data.records import pack_once
 
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", world_size=3, rank=rank)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", world_size=2, rank=rank)
     # What the second process packs, if it packs, is told from the first one's.
     packed = pack_once([{"from": rank, "annotations": []}, *RECORDS])
     reports.put((rank, packed[0]["from"], plain(packed)[1:] == RECORDS))
@@ -111,5 +118,5 @@ def pack_in_rank(rank, folder, reports):
 def test_processes_of_one_launch_share_what_the_first_packs(tmp_path):
     context = torch.multiprocessing.get_context("spawn")
     reports = context.SimpleQueue()
-    torch.multiprocessing.spawn(pack_in_rank, (str(tmp_path), reports), nprocs=3)
-    assert sorted(reports.get() for _ in range(3)) == [(rank, 0, True) for rank in range(3)]
+    torch.multiprocessing.spawn(pack_in_rank, (str(tmp_path), reports), nprocs=2)
+    assert sorted(reports.get() for _ in range(2)) == [(rank, 0, True) for rank in range(2)]

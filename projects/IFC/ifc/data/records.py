@@ -115,6 +115,9 @@ def pack_once(records: Sequence[Record]) -> PackedRecords:
     """Pack records that all training processes have read alike, once for those that one launcher started on a machine.
 
     The first of them packs; the others get torch's handle to its bytes. Every process has to call this.
+
+    Raises:
+        OSError: there is too little shared memory.
     """
     if comm.get_world_size() == 1:
         return PackedRecords(records)
@@ -127,7 +130,12 @@ def pack_once(records: Sequence[Record]) -> PackedRecords:
     if rank == first:
         packed = PackedRecords(records)
         others = [other for other, its_family in enumerate(families) if its_family == family and other != first]
-        handles = {other: bytes(ForkingPickler.dumps(packed)) for other in others}  # each can be used once
+        try:
+            handles = {other: bytes(ForkingPickler.dumps(packed)) for other in others}  # each can be used once
+        except RuntimeError as error:
+            size = f"{packed.num_bytes() / 1e6:.0f} MB of annotations"
+            advice = "a container gets more by docker run --shm-size or --ipc=host"
+            raise OSError(f"/dev/shm: found too little shared memory for {size}; {advice} ({error})") from error
     gathered = comm.all_gather(handles)
     if packed is None:
         packed = pickle.loads(gathered[first][rank])
