@@ -6,9 +6,9 @@ Example:
     python tools/evaluate.py --gt datasets/ytvis_2019/train.json --results output/inference/results.json \
         --report output/report --frames datasets/ytvis_2019/train/JPEGImages
 
-Prints the twelve numbers, AP by category, and AP by the objects' length and motion. --json writes them as fractions of 1
-(-1 or null where there are no objects): {"stats": [the twelve], "stat_names": [...], "per_category_AP": {name: value},
-"by_length": {...}, "by_motion": {...}}, with --tracking also "score" and "tracking", with --report "score" and "errors".
+Prints the twelve numbers, AP by category, and AP by the objects' length and motion. --json writes them as fractions of
+1 (-1 or null where there are no objects): {"stats": [the twelve], "stat_names": [...], "per_category_AP": {name: value},
+"by_length": {...}, "by_motion": {...}}, with --tracking or --report also "score", and "tracking" or "errors".
 --report writes a page with curves, distributions, error types, confusion and the worst videos.
 
 Needs no torch and no model: NumPy, pycocotools and tabulate are enough, SciPy, Jinja2, matplotlib and Pillow for a
