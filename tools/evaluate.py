@@ -7,7 +7,7 @@ Example:
         --report output/report --frames datasets/ytvis_2019/train/JPEGImages
 
 Prints the twelve numbers, AP by category, and AP by the objects' length and motion. --json writes them as fractions of
-1 (-1 or null where there are no objects): {"stats": [the twelve], "stat_names": [...], "per_category_AP": {name: value},
+1 (-1 or null where there are no objects): {"stats": [the twelve], "stat_names": [...], "per_category_AP": {...},
 "by_length": {...}, "by_motion": {...}}, with --tracking or --report also "score", and "tracking" or "errors".
 --report writes a page with curves, distributions, error types, confusion and the worst videos.
 
