@@ -43,6 +43,11 @@ $(VENV)/.made:
 # The PyPI build of torch runs with and without a GPU and brings CUDA's libraries: about 3 GB to download, once.
 $(VENV)/.locked: requirements.lock $(VENV)/.made
 	$(RUN) -m pip install --disable-pip-version-check --use-pep517 --require-hashes --requirement requirements.lock
+	@# TrackEval, which the tests use, brings opencv-python: headless's files, built to need libGL and X11, which servers
+	@# lack. Headless has to be the last to write them.
+	sed -n '/^opencv-python-headless==/,/[^\\]$$/p' requirements.lock >$(VENV)/headless.txt
+	$(RUN) -m pip install --disable-pip-version-check --quiet --force-reinstall --no-deps --require-hashes \
+		--requirement $(VENV)/headless.txt
 	@touch $@
 
 $(VENV)/.detectron2: tools/install_detectron2.py $(VENV)/.locked

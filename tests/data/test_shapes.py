@@ -282,6 +282,12 @@ def test_absent_frames_are_null():
     assert encoded["areas"] == [None, 10, None]
 
 
+def test_long_tracks_are_encoded():
+    """pycocotools' area fails on NumPy 2 for more than 255 masks at once."""
+    encoded = shapes._encode_track(np.ones((300, 4, 5), dtype=bool))
+    assert encoded["areas"] == [20] * 300 and len(encoded["segmentations"]) == 300
+
+
 def test_category_ids_have_gaps():
     assert sorted(CATEGORIES) == list(CATEGORIES)
     assert list(CATEGORIES) != list(range(1, len(CATEGORIES) + 1))

@@ -56,6 +56,6 @@ def test_golden(name, options):
         found = np.stack([decode(rle, (height, width)) for rle in masks])
         expected = np.stack([decode(rle, (height, width)) for rle in expected_masks])
         assert (found & expected).sum() >= 0.999 * (found | expected).sum()
-        # Some pixels of video_stride3 have logits of some 1e-6 in float64: on which side they fall depends on the number
-        # of threads, and in a mask of 159 pixels one alone is more than a thousandth.
+        # Some pixels of video_stride3 have logits of some 1e-6 in float64: on which side they fall depends on the
+        # number of threads, and in a mask of 159 pixels one alone is more than a thousandth.
         assert (found != expected).sum((1, 2)).max() <= 10

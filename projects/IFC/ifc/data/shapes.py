@@ -667,7 +667,7 @@ def _encode_track(track: np.ndarray) -> dict[str, list]:
     """RLE, box [x, y, width, height] and area of each of the masks (T, H, W); None where a mask is empty."""
     in_fortran_order = np.ascontiguousarray(track.transpose(0, 2, 1)).view(np.uint8).transpose(2, 1, 0)  # (H, W, T)
     encoded = mask_utils.encode(in_fortran_order)
-    areas = [int(area) or None for area in mask_utils.area(encoded)]
+    areas = [area or None for area in track.sum((1, 2)).tolist()]
     boxes = mask_utils.toBbox(encoded).astype(int).tolist()
     return {
         "segmentations": [
