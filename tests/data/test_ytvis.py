@@ -136,6 +136,10 @@ FAULTS = {
     "videos no list": (set_at("videos", {"id": 1}), "'videos': found .*, expected a list"),
     "video no object": (set_at("videos", 1, 3), r"videos\[1\]: found 3, expected an object"),
     "video id twice": (set_at("videos", 1, "id", 11), r"videos\[1\].id: found 11, expected an id that is used once"),
+    "video id of any size": (
+        set_at("videos", 0, "id", 10**90),
+        r"videos\[0\].id: found 10+\.\.\.0+, expected an integer",
+    ),
     "video id text": (set_at("videos", 0, "id", "a"), r"videos\[0\].id: found 'a', expected an integer"),
     "category id twice": (set_at("categories", 1, "id", 7), r"categories\[1\].id: found 7, .* used once"),
     "annotation id twice": (set_at("annotations", 3, "id", 100), r"annotations\[3\].id: found 100, .* used once"),
@@ -249,7 +253,7 @@ def test_json_that_is_nested_without_end(tiny):
 NUMBERS = st.integers() | st.floats() | st.sampled_from([0, -1, 2**31, 2**63, 10**4000, 1e308, float("nan")])
 WORDS = st.sampled_from(["", "id", "size", "counts", "PPPl0", "0" * 500, "\ud800", "\0", "../..", "é"])
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | NUMBERS | WORDS | st.just([[]] * 300),
+    st.none() | st.booleans() | NUMBERS | WORDS | st.builds(lambda: [[] for _ in range(300)]),
     lambda inner: st.lists(inner, max_size=6) | st.dictionaries(WORDS, inner, max_size=4),
     max_leaves=8,
 )
@@ -260,20 +264,24 @@ def load_within_bounds(json_file, image_root):
 
     Returns the error, if there was one, which is one line that names the file and what was found in it.
     """
-    error = None
+    error, loaded = None, None
     tracemalloc.start()
     try:
-        for record in load_ytvis_json(json_file, image_root):
+        loaded = load_ytvis_json(json_file, image_root)
+        for record in loaded:
             for annotation in record.get("annotations", []):
                 for segmentation in filter(None, annotation["segmentations"]):
                     read_masks([segmentation], (record["height"], record["width"]), "here")
     except ValueError as raised:
         error = str(raised)
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 500_000 + 100 * Path(json_file).stat().st_size
+    if error is not None:
+        assert loaded is None  # what was loaded can be used
         assert re.match(rf"{re.escape(json_file)}: (\S.*: found .*expected|not valid json|not text|nested)", error)
         assert len(error) < len(json_file) + 400
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 500_000 + 100 * Path(json_file).stat().st_size
     return error
 
 

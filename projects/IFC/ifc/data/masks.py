@@ -143,11 +143,11 @@ def _form_fault(segmentation: Any, height: int, width: int) -> str | None:
         return f"found an RLE of size {reprlib.repr(size)}, expected [{height}, {width}]"
     counts = segmentation.get("counts")
     if isinstance(counts, str | bytes):
-        return None if counts else "found an RLE with empty counts"
+        return None if counts else "found an RLE with empty counts, expected at least one run"
     if not isinstance(counts, list):
         return f"found RLE counts of type {type(counts).__name__}, expected a string or a list"
     if not all(type(count) is int and count >= 0 for count in counts):
-        return "found an RLE with counts that are not whole numbers"
+        return "found an RLE with counts that are not whole numbers, expected 0 or more pixels a run"
     if sum(counts) != height * width:
         found = reprlib.repr(sum(counts))
         return f"found an RLE with counts that add up to {found}, expected {height * width}, height times width"
@@ -159,7 +159,7 @@ def _polygons_fault(polygons: list[Any]) -> str | None:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2 != 0:
             return "found a polygon that is no list of x, y, x, y, ...; expected at least three points"
         if not all(isinstance(value, int | float) and abs(value) <= MAX_COORDINATE for value in polygon):
-            return f"found a polygon with coordinates that are not numbers of pixels, at most {MAX_COORDINATE}"
+            return f"found a polygon with coordinates that are not numbers of pixels, expected at most {MAX_COORDINATE}"
     return None
 
 

@@ -20,6 +20,7 @@ from .masks import find_fault
 
 logger = logging.getLogger(__name__)
 
+MAX_ID = 2**63
 MAX_SIDE = 100_000  # of a frame, in pixels
 MAX_NUMBER = 1e15  # of a box or an area, so that sums of them stay numbers
 
@@ -127,7 +128,9 @@ def _read_json(json_file: str) -> dict[str, Any]:
 def _check(condition: bool, json_file: str, place: str, found: Any, expected: str) -> None:
     """Raise the one kind of error that a faulty json gives."""
     if not condition:
-        raise ValueError(f"{json_file}: {place}: found {_brief.repr(found)}, expected {expected}")
+        shown = _brief.repr(found)
+        shown = shown if len(shown) <= 120 else shown[:117] + "..."
+        raise ValueError(f"{json_file}: {place}: found {shown}, expected {expected}")
 
 
 def _objects(content: dict[str, Any], key: str, json_file: str) -> list[dict[str, Any]]:
@@ -138,7 +141,8 @@ def _objects(content: dict[str, Any], key: str, json_file: str) -> list[dict[str
     for index, item in enumerate(objects):
         _check(isinstance(item, dict), json_file, f"{key}[{index}]", item, "an object")
         item_id = item.get("id")
-        _check(type(item_id) is int, json_file, f"{key}[{index}].id", item_id, "an integer")
+        is_id = type(item_id) is int and abs(item_id) <= MAX_ID
+        _check(is_id, json_file, f"{key}[{index}].id", item_id, "an integer of at most 64 bits")
         _check(item_id not in ids, json_file, f"{key}[{index}].id", item_id, "an id that is used once")
         ids.add(item_id)
     return objects
