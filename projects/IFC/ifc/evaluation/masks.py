@@ -19,6 +19,7 @@ MAX_OUTLINE = 2**20  # pixels along a polygon, of each of which rasterizing take
 MAX_RLE_DIGITS = 6  # characters, of 5 bits each, that the runs of the largest frame and their sign can take
 DECODED_FRAMES = 64  # frames of a track decoded at once, to bound the memory it takes
 LARGEST_NUMBER = 1e100  # squares and sums of numbers up to here stay finite
+MOST_SHOWN = 120  # characters of a value in an error message
 
 Rle = dict[str, Any]  # pycocotools' compressed run-length mask: {"size": [height, width], "counts": bytes}
 
@@ -249,4 +250,7 @@ def is_number(value: Any) -> bool:
 
 def brief(value: Any) -> str:
     """A short form of any value for an error message."""
-    return "nothing" if value is None else reprlib.repr(value)
+    if value is None:
+        return "nothing"
+    text = reprlib.repr(value)  # short but for what is nested
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"
