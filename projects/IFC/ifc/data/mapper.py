@@ -128,15 +128,18 @@ class YTVISDatasetMapper(ClipMapper):
         frames = sample_frames(record["length"], self.num_frames, self.frame_range, self.shuffle)
         names, size = record["file_names"], (record["height"], record["width"])
         augmentations = self.augmentation.for_clip()
-        images = {t: self._read_frame(names[t], size, augmentations) for t in set(frames)}
-        clip = [_augment(augmentations, images[t]) for t in frames]
         classes, masks = read_tracks(record, set(frames))
-        instances = [
-            frame_instances(*masks[t], transforms, image.shape[:2], classes, self.num_classes)
-            for t, (image, transforms) in zip(frames, clip, strict=True)
-        ]
-        sample = _sample(record, [_to_tensor(image) for image, _ in clip], [names[t] for t in frames])
-        return sample | {"instances": instances}
+        decoded: dict[int, np.ndarray] = {}
+        images, instances = [], []
+        for index, t in enumerate(frames):
+            if t not in decoded:
+                decoded[t] = self._read_frame(names[t], size, augmentations)
+            image, transforms = _augment(augmentations, decoded[t])
+            images.append(_to_tensor(image))
+            instances.append(frame_instances(*masks[t], transforms, image.shape[:2], classes, self.num_classes))
+            if t not in frames[index + 1 :]:
+                del decoded[t]  # the next frame takes its memory
+        return _sample(record, images, [names[t] for t in frames]) | {"instances": instances}
 
     def _video(self, record: dict[str, Any]) -> dict[str, Any]:
         read = partial(self._read_test_frame, size=(record["height"], record["width"]))
