@@ -12,9 +12,10 @@ with wavy outlines that move.
 
 Speed: the training mapper of the config on two kinds of videos, those of YouTube-VIS 2021 and those of OVIS by size,
 length and number of instances, as the config has it and with INPUT.REDUCED_DECODE. The rival in the same run is a plain
-mapper, as they are usually written: it copies each record deeply, reads frames with Pillow, and decodes and warps each
-mask alone. Both make the same clips, which is checked. Times are CPU seconds on one core, the median of several rounds
-in which the mappers take turns; files are in the page cache. Parts:
+mapper, as they are usually written: it copies each record deeply, and makes each frame with detectron2's functions for
+images, which read with Pillow and decode and warp each mask alone. Both make the same clips, which is checked. Samples
+a second are those of one core's CPU time in the fastest of several rounds, in which the mappers take turns at the same
+clips; files are in the page cache. Parts, the mean of all rounds:
 
     record          unpacking the record and the masks' run lengths of the sampled frames
     JPEG decode     reading the frames and decoding them
@@ -56,8 +57,8 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetFromList, build_detection_train_loader
 from detectron2.data import transforms as T
-from detectron2.data.detection_utils import read_image
-from detectron2.structures import BitMasks, Instances
+from detectron2.data.detection_utils import annotations_to_instances, read_image, transform_instance_annotations
+from detectron2.structures import BoxMode, Instances
 from PIL import Image
 
 from ifc.data import YTVISDatasetMapper, load_ytvis_json
@@ -200,7 +201,7 @@ class PartClock:
 
 
 class PlainMapper:
-    """The baseline: `YTVISDatasetMapper`'s training clips, made without any care for speed."""
+    """The baseline: `YTVISDatasetMapper`'s training clips, made of frames by detectron2's functions for images."""
 
     def __init__(self, cfg: CfgNode, clock: PartClock) -> None:
         self.cfg = cfg
@@ -228,26 +229,28 @@ class PlainMapper:
                 augmented = T.AugInput(image)
                 transforms = augmentations(augmented)
             with self.clock.part("masks"):
-                sample["instances"].append(self._instances(tracks, frame, transforms, image, augmented.image))
+                annotations = [as_annotation(track, frame, image.shape[:2]) for track in tracks]
+                sample["instances"].append(self._instances(annotations, transforms, augmented.image.shape[:2]))
             sample["image"].append(torch.as_tensor(np.ascontiguousarray(augmented.image.transpose(2, 0, 1))))
         return sample
 
-    def _instances(
-        self, tracks: list[dict], frame: int, transforms: T.TransformList, image: np.ndarray, augmented: np.ndarray
-    ) -> Instances:
-        masks = []
-        for track in tracks:
-            segmentation = track["segmentations"][frame]
-            mask = mask_util.decode(segmentation) if segmentation else np.zeros(image.shape[:2], dtype=np.uint8)
-            masks.append(torch.from_numpy(np.ascontiguousarray(transforms.apply_segmentation(mask))))
-        instances = Instances(augmented.shape[:2])
-        instances.gt_masks = BitMasks(torch.stack(masks) if masks else torch.zeros(0, *augmented.shape[:2]))
+    def _instances(self, annotations: list[dict], transforms: T.TransformList, size: tuple[int, int]) -> Instances:
+        annotations = [transform_instance_annotations(annotation, transforms, size) for annotation in annotations]
+        instances = annotations_to_instances(annotations, size, mask_format="bitmask")
         instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
         present = instances.gt_boxes.nonempty()
-        classes = torch.tensor([track["category_id"] for track in tracks], dtype=torch.int64)
-        instances.gt_classes = torch.where(present, classes, self.cfg.MODEL.IFC.NUM_CLASSES)
-        instances.gt_ids = torch.where(present, torch.arange(len(tracks)), -1)
+        instances.gt_classes[~present] = self.cfg.MODEL.IFC.NUM_CLASSES
+        instances.gt_ids = torch.where(present, torch.arange(len(instances)), -1)
         return instances
+
+
+def as_annotation(track: dict[str, Any], frame: int, size: tuple[int, int]) -> dict[str, Any]:
+    """A track on one frame as an annotation of an image, in detectron2's form."""
+    segmentation = track["segmentations"][frame]
+    if not segmentation:
+        segmentation = mask_util.frPyObjects({"size": list(size), "counts": [size[0] * size[1]]}, *size)
+    annotation = {"category_id": track["category_id"], "segmentation": segmentation}
+    return annotation | {"bbox": track["bboxes"][frame] or [0, 0, 0, 0], "bbox_mode": BoxMode.XYWH_ABS}
 
 
 def check_same(clip: dict[str, Any], plain: dict[str, Any]) -> None:
@@ -279,13 +282,13 @@ def measure_speed(cfg: CfgNode, workload: Workload, folder: Path, rounds: int, s
         check_same(make_clip(*mappers["mapper"], seed), make_clip(*mappers["plain mapper"], seed))
     clocks["plain mapper"].seconds.clear()
     times: dict[str, list[float]] = {name: [] for name in mappers}
-    for number in range(rounds):
-        seeds = range(number * samples, (number + 1) * samples)
+    seeds = range(samples)
+    for _ in range(rounds):
         for name, (mapper, dataset) in mappers.items():
             times[name].append(measure(mapper, dataset, seeds))
             if name != "plain mapper":
                 measure_parts(mapper, dataset, seeds, clocks[name])
-    seconds = {name: statistics.median(each) for name, each in times.items()}
+    seconds = {name: min(each) for name, each in times.items()}
     results: dict[str, Any] = {
         name: {
             "samples_per_second": 1 / seconds[name],
@@ -414,8 +417,8 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("what", nargs="?", choices=("all", "speed", "memory"), default="all", help="default: all")
     parser.add_argument("--config-file", default=str(CONFIG), metavar="FILE", help="default: base_ytvis.yaml")
-    parser.add_argument("--rounds", type=int, default=5, help="in which both mappers take turns (default 5)")
-    parser.add_argument("--samples", type=int, default=8, help="clips of each mapper in a round (default 8)")
+    parser.add_argument("--rounds", type=int, default=6, help="in which the mappers take turns (default 6)")
+    parser.add_argument("--samples", type=int, default=12, help="clips of each mapper in a round (default 12)")
     parser.add_argument("--workers", type=int, default=8, help="worker processes for the memory (default 8)")
     parser.add_argument("--videos", type=int, default=3000, help="videos of the large json (default 3000)")
     parser.add_argument("--instances", type=int, default=8171, help="instances of the large json (default 8171)")
@@ -424,13 +427,13 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def ignore_warnings() -> None:
-    """pycocotools on NumPy 2 warns at every mask, torch of Pillow's arrays and of more workers than cores."""
+    """pycocotools on NumPy 2 warns at every mask, torch of Pillow's arrays, lists of boxes and too few cores."""
     known = (
         "__array__ implementation doesn't accept a copy",
         "The given NumPy array is not",
         "This DataLoader will create",
     )
-    for message in known:
+    for message in (*known, "Creating a tensor from a list of numpy.ndarrays"):
         warnings.filterwarnings("ignore", message)
 
 
