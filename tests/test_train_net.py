@@ -18,6 +18,8 @@ from detectron2.engine import default_argument_parser
 from detectron2.utils import logger as detectron2_logger
 from engine.tiny import register_data, tiny_config, tiny_model, write_config, write_data
 
+from ifc.data import mapper
+
 PROGRAM = Path(__file__).parents[1] / "projects" / "IFC" / "train_net.py"
 PREFIX = "train_net"
 
@@ -185,6 +187,26 @@ def test_expected_results_decide_the_status(data, train_net, tmp_path):
     with pytest.raises(SystemExit) as end:
         train_net.main(arguments("--eval-only"), cfg)
     assert end.value.code == 1
+
+
+def test_a_frame_that_breaks_is_said_after_the_results_are_written(data, train_net, tmp_path, monkeypatch):
+    read_frame = mapper.read_frame
+
+    def read_until(file_name, *args):
+        if file_name.endswith("00001/00003.jpg"):
+            raise ValueError(f"{file_name}: not readable as an image")
+        return read_frame(file_name, *args)
+
+    monkeypatch.setattr(mapper, "read_frame", read_until)
+    cfg = tiny_config(tmp_path, "DATASETS.TEST", (f"{PREFIX}_val",))
+    with pytest.raises(
+        SystemExit, match="error: .* video 2 could be read in part only: .*00001/00003.jpg: not readable"
+    ):
+        train_net.main(arguments("--eval-only"), cfg)
+    results = json.loads((tmp_path / "output" / "inference" / "results.json").read_text())
+    assert {track["video_id"] for track in results} == {1, 2, 3}
+    broken = [track["segmentations"] for track in results if track["video_id"] == 2]
+    assert any(masks[2] for masks in broken) and not any(any(masks[3:]) for masks in broken)
 
 
 def test_log_has_the_packages_own_messages(data, train_net, tmp_path):

@@ -25,6 +25,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from ifc.engine import IfcCheckpointer, Trainer, check_processes, launch, setup_config
+from ifc.evaluation.evaluator import IncompleteResultsError
 
 
 def main(args: Namespace, cfg: CfgNode) -> dict | None:
@@ -51,18 +52,19 @@ def evaluate(args: Namespace, cfg: CfgNode) -> dict:
         evaluators = Trainer.build_evaluators(cfg)
         model = Trainer.build_model(cfg)
         IfcCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
-    results = Trainer.test(cfg, model, evaluators)
+    with one_clear_error((IncompleteResultsError,)):
+        results = Trainer.test(cfg, model, evaluators)
     if comm.is_main_process():
         verify_results(cfg, results)
     return results
 
 
 @contextlib.contextmanager
-def one_clear_error() -> Iterator[None]:
+def one_clear_error(kinds: tuple[type[Exception], ...] = (OSError, ValueError)) -> Iterator[None]:
     """What the user can mend ends the program with one line, without the path through the code."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except kinds as error:
         sys.exit("error: " + " ".join(str(error).split()))
 
 

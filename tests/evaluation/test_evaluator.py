@@ -19,7 +19,7 @@ from pycocotools import mask as mask_utils
 
 from ifc.config import add_ifc_config
 from ifc.evaluation import evaluate_tracks
-from ifc.evaluation.evaluator import YTVISEvaluator
+from ifc.evaluation.evaluator import IncompleteResultsError, YTVISEvaluator
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -184,7 +184,8 @@ def test_a_video_that_could_be_read_in_part_is_said_after_all_is_written(data_se
     with (
         caplog.at_level(logging.INFO),
         pytest.raises(
-            ValueError, match=r"video 8 could be read in part only: frame1\.jpg: not .*is in .*results\.json"
+            IncompleteResultsError,
+            match=r"video 8 could be read in part only: frame1\.jpg: not .*is in .*results\.json",
         ),
     ):
         evaluator.evaluate()

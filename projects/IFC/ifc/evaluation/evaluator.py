@@ -24,6 +24,10 @@ TASK = "segm"  # detectron2's name for numbers of instance masks
 CATEGORY_PAIRS_A_ROW = 3  # (category, AP) pairs in a row of the logged table
 
 
+class IncompleteResultsError(ValueError):
+    """Videos could be read in part only. All that was found is written and measured."""
+
+
 class YTVISEvaluator(DatasetEvaluator):
     """Collects a model's tracks, writes them as YouTube-VIS's results.json and measures them where it can.
 
@@ -115,8 +119,8 @@ class YTVISEvaluator(DatasetEvaluator):
             measure; empty in all but the main process and for a split without annotations.
 
         Raises:
-            ValueError: the results are not such as a server or the metric takes, in all detail; or videos could be read
-                in part only, which is said after all else is done.
+            ValueError: the results are not such as a server or the metric takes, in all detail.
+            IncompleteResultsError: videos could be read in part only; raised after all else is done.
         """
         if self._distributed:
             comm.synchronize()
@@ -135,7 +139,7 @@ class YTVISEvaluator(DatasetEvaluator):
         self._logger.info(f"Wrote the results of {len(by_video)} videos to {path}")
         metrics = self._submit(path) if self._ground_truth.tracks is None else self._measure(by_video)
         if incomplete:
-            raise ValueError(
+            raise IncompleteResultsError(
                 f"Data set {self._dataset_name}: {'; '.join(incomplete.values())}. What was found is in {path}"
             )
         return metrics
