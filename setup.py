@@ -35,7 +35,7 @@ setup(
         "numpy>=1.26",
         # detectron2's visualizer imports cv2. opencv-python's wheels need the system's libGL and X11, which servers
         # and containers lack; the headless ones have the same functions but for windows.
-        "opencv-python-headless>=4.8",
+        "opencv-python-headless>=4.11",
         "pillow>=10.1",
         "pycocotools>=2.0.8",
         "scipy>=1.11",
