@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """COCO's images with the classes of a video data set, for training on both together.
 
-The tables are those of the joint trainings that are published (SeqFormer, IDOL, VITA), written by name. A class goes to
-the one of the same meaning, or to a wider one that includes it: OVIS's "Vehicle" are cars, buses and trucks. Beyond
-that, these trainings let bicycles count as motorbikes and skis as snowboards where YTVIS has no class for them, and so
-do these tables, for the sake of comparison. A class that the target divides is left out, because which part an object
-belongs to is not known: COCO's birds may be parrots, owls, eagles, ducks or none of them, so YTVIS 2019 gets no birds.
-So is one that the target does not have (COCO's sheep in YTVIS), although such objects are then background.
+The idea is that of joint trainings such as SeqFormer's, IDOL's and VITA's. A class goes to the one of the same meaning,
+or to a wider one that includes it: OVIS's "Vehicle" are cars, buses and trucks. Beyond that, bicycles count as
+motorbikes and skis as snowboards where YTVIS has no class for them, as such trainings do. A class that the target
+divides is left out, because which part an object belongs to is not known: COCO's birds may be parrots, owls, eagles,
+ducks or none of them, so YTVIS 2019 gets no birds. So is one that the target does not have (COCO's sheep in YTVIS),
+although such objects are then background.
 """
 
 from typing import Any
