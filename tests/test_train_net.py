@@ -198,7 +198,9 @@ def test_a_frame_that_breaks_is_said_after_the_results_are_written(data, train_n
         return read_frame(file_name, *args)
 
     monkeypatch.setattr(mapper, "read_frame", read_until)
-    cfg = tiny_config(tmp_path, "DATASETS.TEST", (f"{PREFIX}_val",))
+    torch.save(tiny_model(tiny_config(tmp_path)).state_dict(), tmp_path / "model.pth")
+    weights = ["MODEL.WEIGHTS", tmp_path / "model.pth"]
+    cfg = tiny_config(tmp_path, "DATASETS.TEST", (f"{PREFIX}_val",), *weights)
     with pytest.raises(
         SystemExit, match="error: .* video 2 could be read in part only: .*00001/00003.jpg: not readable"
     ):
