@@ -175,10 +175,7 @@ class Ifc(nn.Module):
         frames = video["image"]
         output_size = (video["height"], video["width"]) if "height" in video else None
         readable = ReadablePart(frames)
-        stream = self.inference.stream(output_size)
-        outputs = list(stream.run(readable))
-        num_frames = None if readable.error is None else video.get("length")
-        result = self.inference.to_prediction(outputs, stream, num_frames)
+        result = self.inference(readable, output_size, video.get("length"))
         output = {
             "image_size": result.image_size,
             "pred_scores": result.scores,

@@ -151,8 +151,7 @@ class VideoSegmenter:
             ValueError: if there is no frame.
         """
         reading = _Reading(self, video)
-        stream = self.model.inference.stream(reading.size)
-        prediction = self.model.inference.to_prediction(stream.run(reading.frames), stream)
+        prediction = self.model.inference(reading.frames, reading.size)
         if (error := reading.frames.error) is not None:
             raise IncompleteVideoError(prediction, error) from error
         return prediction

@@ -126,7 +126,7 @@ def build_prediction(
         num_read += 1
         for i, rle in frame.masks.items():
             rles[i][frame.index] = rle
-    num_frames = num_frames or num_read
+    num_frames = max(num_frames or 0, num_read)
     tracks = []
     for batch in instances:
         probs = batch.class_probs[:, :-1].cpu().numpy()  # without "no object"

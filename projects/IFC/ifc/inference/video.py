@@ -87,31 +87,22 @@ class VideoInference:
         self.frames_per_batch = frames_per_batch
         self.windows_per_batch = windows_per_batch
 
-    def __call__(self, frames: Iterable[Tensor], output_size: tuple[int, int] | None = None) -> VideoPrediction:
+    def __call__(
+        self, frames: Iterable[Tensor], output_size: tuple[int, int] | None = None, num_frames: int | None = None
+    ) -> VideoPrediction:
         """The tracks of one video.
 
         Args:
             frames: the video's frames, each uint8 (3, H, W), all of one size. Any iterable will do: a frame is asked
-                for when
-                it is needed.
+                for when it is needed.
             output_size: (height, width) of the masks; None for that of the frames.
+            num_frames: frames of the video, where its last ones may be missing: these have no masks.
 
         Raises:
             ValueError: if there is no frame, or frames differ in size.
         """
         stream = self.stream(output_size)
-        return self.to_prediction(stream.run(frames), stream)
-
-    def stream(self, output_size: tuple[int, int] | None = None) -> "VideoStream":
-        """Start a video whose frames arrive one by one or in batches. `output_size`: see `__call__`."""
-        self.network.prepare()
-        return VideoStream(self, output_size)
-
-    def to_prediction(
-        self, outputs: Iterable[StreamOutput], stream: "VideoStream", num_frames: int | None = None
-    ) -> VideoPrediction:
-        """The tracks of a video, from all that its stream handed out. `num_frames`: see `results.build_prediction`."""
-        outputs = list(outputs)
+        outputs = list(stream.run(frames))
         return build_prediction(
             (frame for output in outputs for frame in output.frames),
             (instances for output in outputs for instances in output.instances),
@@ -120,6 +111,11 @@ class VideoInference:
             apply_cls_thres=self.apply_cls_thres,
             num_frames=num_frames,
         )
+
+    def stream(self, output_size: tuple[int, int] | None = None) -> "VideoStream":
+        """Start a video whose frames arrive one by one or in batches. `output_size`: see `__call__`."""
+        self.network.prepare()
+        return VideoStream(self, output_size)
 
 
 class VideoStream:
