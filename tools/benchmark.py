@@ -62,7 +62,7 @@ from torch import Tensor
 from ifc import Ifc
 from ifc.data.shapes import MIN_IMAGE_SIDE, render_video
 from ifc.engine import setup_config
-from ifc.engine.segmenter import FRAMES_AHEAD, READING_THREADS
+from ifc.engine.segmenter import READING_THREADS, to_input
 from ifc.files import write_json
 from ifc.inference import ClipTracker, InferenceNetwork
 from ifc.inference import video as video_engine
@@ -236,7 +236,7 @@ class DecodedFrames:
 
     def __iter__(self) -> Iterator[Tensor]:
         if self._reads_ahead:
-            frames = read_ahead(self._to_input, self._source, ahead=FRAMES_AHEAD, workers=READING_THREADS)
+            frames = read_ahead(self._to_input, self._source, workers=READING_THREADS)
         else:
             frames = map(self._to_input, self._source)
         while True:
@@ -247,11 +247,7 @@ class DecodedFrames:
             yield frame
 
     def _to_input(self, frame: np.ndarray) -> Tensor:
-        """(H, W, 3) uint8 RGB → (3, h, w) uint8."""
-        resized = self._resize.get_transform(frame).apply_image(frame)
-        if self._is_bgr:
-            resized = resized[:, :, ::-1]
-        return torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+        return to_input(frame, self._resize, self._is_bgr)
 
 
 def ellipse_logits(num_instances: int, size: tuple[int, int], seed: int = 0) -> Tensor:

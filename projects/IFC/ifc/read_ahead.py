@@ -11,6 +11,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+FRAMES_AHEAD = 32  # a second or so of video
 _END = None  # instead of a future: there are no more items
 
 
@@ -40,7 +41,7 @@ class ReadablePart(Iterable[Item]):
 
 
 def read_ahead(
-    function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int = 16, workers: int = 1
+    function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int = FRAMES_AHEAD, workers: int = 1
 ) -> Iterator[Result]:
     """`function` of each item, in order, computed ahead of the caller by threads.
 

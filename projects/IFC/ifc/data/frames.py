@@ -9,7 +9,6 @@ from torch import Tensor
 from ..read_ahead import read_ahead
 
 READING_THREADS = min(4, os.cpu_count() or 1)
-FRAMES_AHEAD = 32
 
 
 class LazyFrames(Sequence[Tensor]):
@@ -35,4 +34,4 @@ class LazyFrames(Sequence[Tensor]):
         return self._read(self._file_names[index])
 
     def __iter__(self) -> Iterator[Tensor]:
-        return read_ahead(self._read, self._file_names, ahead=FRAMES_AHEAD, workers=READING_THREADS)
+        return read_ahead(self._read, self._file_names, workers=READING_THREADS)

@@ -23,7 +23,6 @@ from .checkpoint import IfcCheckpointer
 from .setup import setup_config
 
 READING_THREADS = 2  # beside the one that decodes: they resize
-FRAMES_AHEAD = 32  # that are read and resized before the network asks for them
 
 Video = str | os.PathLike | Iterable[np.ndarray]
 
@@ -187,11 +186,15 @@ class VideoSegmenter:
         return result["instances"]
 
     def _to_input(self, frame: np.ndarray) -> Tensor:
-        """(H, W, 3) uint8 RGB → uint8 (3, h, w), resized and with the channels in the order of INPUT.FORMAT."""
-        resized = self._resize.get_transform(frame).apply_image(frame)
-        if self._is_bgr:
-            resized = resized[:, :, ::-1]
-        return torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+        return to_input(frame, self._resize, self._is_bgr)
+
+
+def to_input(frame: np.ndarray, resize: T.Augmentation, is_bgr: bool) -> Tensor:
+    """(H, W, 3) uint8 RGB → uint8 (3, h, w), resized as the loader does it, channels in the order of the network."""
+    resized = resize.get_transform(frame).apply_image(frame)
+    if is_bgr:
+        resized = resized[:, :, ::-1]
+    return torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
 
 
 class _Reading:
@@ -210,7 +213,6 @@ class _Reading:
         frames = read_ahead(
             lambda frame: (frame.shape[:2], segmenter._to_input(frame)),
             source,
-            ahead=FRAMES_AHEAD,
             workers=READING_THREADS,
         )
         first = next(frames, None)
