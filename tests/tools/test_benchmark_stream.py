@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program that watches time and memory through a long video."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tools.loading import load_tool
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "configs" / "quick_schedules" / "shapes_tiny"
@@ -16,12 +15,7 @@ ARGUMENTS = ["--config-file", f"{TINY}.yaml", "--weights", f"{TINY}.pth", "--siz
 
 @pytest.fixture(scope="module")
 def tool():
-    sys.path.insert(0, str(ROOT / "tools"))
-    spec = importlib.util.spec_from_file_location("benchmark_stream", ROOT / "tools" / "benchmark_stream.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sys.path.remove(str(ROOT / "tools"))
-    return module
+    return load_tool("benchmark_stream")
 
 
 def test_video_goes_there_and_back(tool):

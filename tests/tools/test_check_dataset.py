@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line of the checker."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from dataset_tools.small import SmallDataset
+from tools.loading import load_tool
 
 import ifc  # noqa: F401 - before the program, which would load it without torch
 
@@ -16,13 +16,9 @@ TOOL = Path(__file__).parents[2] / "tools" / "check_dataset.py"
 
 
 @pytest.fixture
-def check(monkeypatch):
+def check():
     """The program's `main`."""
-    monkeypatch.syspath_prepend(TOOL.parent)
-    spec = importlib.util.spec_from_file_location("check_dataset", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return load_tool("check_dataset").main
 
 
 @pytest.fixture

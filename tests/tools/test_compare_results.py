@@ -1,26 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program that compares two results files."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
-
-ROOT = Path(__file__).parents[2]
+from tools.loading import load_tool
 
 
 @pytest.fixture(scope="module")
 def tool():
-    sys.path.insert(0, str(ROOT / "tools"))
-    spec = importlib.util.spec_from_file_location("compare_results", ROOT / "tools" / "compare_results.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sys.path.remove(str(ROOT / "tools"))
-    return module
+    return load_tool("compare_results")
 
 
 def rle(columns):

@@ -2,26 +2,19 @@
 """The command line that splits a data set."""
 
 import hashlib
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 from dataset_tools.small import SmallDataset
+from tools.loading import load_tool
 
 import ifc  # noqa: F401 - before the program, which would load it without torch
 
-TOOL = Path(__file__).parents[2] / "tools" / "split_dataset.py"
-
 
 @pytest.fixture
-def split(monkeypatch):
+def split():
     """The program's `main`."""
-    monkeypatch.syspath_prepend(TOOL.parent)
-    spec = importlib.util.spec_from_file_location("split_dataset", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return load_tool("split_dataset").main
 
 
 @pytest.fixture
