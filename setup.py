@@ -39,6 +39,7 @@ setup(
         "pillow>=10.1",
         "pycocotools>=2.0.8",
         "scipy>=1.11",
+        "simplejpeg>=1.9",  # the same JPEG decoder as Pillow's, without its copies
         "tabulate>=0.9",
         "tqdm>=4.66",
     ],

@@ -10,6 +10,7 @@ import re
 
 import numpy as np
 import pytest
+import simplejpeg
 import torch
 from detectron2.data.detection_utils import read_image
 from detectron2.structures import Boxes
@@ -330,6 +331,17 @@ def test_jpegs_are_read_as_detectron2_reads_them(tmp_path, image_format, mode, o
         image.save(path, exif=exif, **options)
         expected = read_image(path, image_format)
         np.testing.assert_array_equal(read_frame(path, image_format, expected.shape[:2]), expected)
+
+
+def test_jpeg_with_a_fault_that_pillow_mends(tmp_path):
+    """Bytes that belong to nothing stand behind the first segment."""
+    path = tmp_path / "frame.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:20] + bytes(3) + content[20:])
+    with pytest.raises(ValueError, match="extraneous"):
+        simplejpeg.decode_jpeg(path.read_bytes())
+    np.testing.assert_array_equal(read_frame(str(path), "RGB", (24, 40)), read_image(str(path), "RGB"))
 
 
 def test_reduced_decoding(cfg, tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import simplejpeg
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import transforms as T
@@ -22,15 +23,7 @@ from .frames import LazyFrames
 from .masks import RunLengthMasks, read_masks
 
 IMAGE_FORMATS = ("RGB", "BGR")
-JPEG_DECODING = {"RGB": cv2.IMREAD_COLOR_RGB, "BGR": cv2.IMREAD_COLOR}
-# The names with COLOR in them would ask for BGR, too.
-JPEG_REDUCTION = {
-    1: 0,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-}
-JPEG_END = b"\xff\xd9"
+EXIF_ORIENTATION = 0x0112
 # What Pillow raises for damaged files, and for headers that announce more pixels than any real image has.
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
@@ -252,18 +245,21 @@ def read_frame(file_name: str, image_format: str, size: tuple[int, int], reducti
 
 
 def _read_jpeg(file_name: str, image_format: str, reduction: int) -> np.ndarray | None:
-    """A whole JPEG in colour or grey as `read_image` reads it, in three quarters of the time; None for any other file.
+    """A faultless, upright JPEG in colour or grey as `read_image` reads it, in half of the time; None for other files.
 
-    OpenCV and Pillow decode with the same library, but Pillow copies the pixels twice on their way into an array. A
-    JPEG without its end is left to Pillow, which reports it.
+    Both decode with the same library, but Pillow's pixels are copied twice on their way into an array.
     """
     with PathManager.open(file_name, "rb") as file:
         content = file.read()
     with Image.open(io.BytesIO(content)) as header:
-        if header.format != "JPEG" or header.mode not in ("L", "RGB") or JPEG_END not in content[-12:]:
+        is_plain = header.format == "JPEG" and header.mode in ("L", "RGB")
+        if not is_plain or header.getexif().get(EXIF_ORIENTATION, 1) != 1:
             return None
-    flags = JPEG_DECODING[image_format] | JPEG_REDUCTION[reduction]
-    return cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)
+        width, height = (math.ceil(side / reduction) for side in header.size)
+    try:
+        return simplejpeg.decode_jpeg(content, image_format, min_height=height, min_width=width, min_factor=reduction)
+    except ValueError:
+        return None  # Pillow mends it, or says what is wrong
 
 
 def read_tracks(
@@ -340,9 +336,7 @@ def _augment(augmentations: T.AugmentationList, image: np.ndarray) -> tuple[np.n
 def _to_tensor(image: np.ndarray) -> torch.Tensor:
     """(H, W, 3) -> (3, H, W)."""
     planes = np.empty((3, *image.shape[:2]), dtype=np.uint8)
-    mirrored = image.strides[1] < 0  # a flip is a view, which NumPy copies slowly
-    cv2.split(np.ascontiguousarray(image[:, ::-1] if mirrored else image), list(planes))
-    if mirrored:
-        for plane in planes:
-            cv2.flip(plane, 1, dst=plane)
+    if image.strides[1] < 0:  # a flip is a view, which NumPy copies slowly
+        image = cv2.flip(np.ascontiguousarray(image[:, ::-1]), 1)
+    cv2.split(np.ascontiguousarray(image), list(planes))
     return torch.from_numpy(planes)

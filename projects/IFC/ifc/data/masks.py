@@ -61,10 +61,12 @@ class RunLengthMasks:
         ends += (cols_before[col + 1] - cols_before[col]) * rows_before[row]
         runs = np.repeat(self.inside.view(np.uint8), np.diff(ends, prepend=0))
         picked = np.empty((num_masks, len(rows), len(cols)), dtype=np.uint8)
+        if flips[1]:
+            places = places[::-1]
         for mask, columns in zip(picked, runs.reshape(num_masks, len(kept_cols), len(rows)), strict=True):
-            cv2.transpose(columns.take(places, axis=0) if len(kept_cols) < len(cols) else columns, dst=mask)
-            for axis in np.flatnonzero(flips).tolist():
-                cv2.flip(mask, axis, dst=mask)
+            cv2.transpose(columns.take(places, axis=0) if flips[1] or len(kept_cols) < len(cols) else columns, dst=mask)
+            if flips[0]:
+                cv2.flip(mask, 0, dst=mask)
         return picked
 
 
