@@ -97,7 +97,7 @@ def test_gpus_go_through_detectron2s_launcher(monkeypatch, tmp_path):
 
 def test_killing_the_launching_process_ends_the_others():
     """Ctrl-C does not reach them where a shell started the program in the background, which is what is tried here."""
-    wait = "import time; print('waiting', flush=True); time.sleep(60)"
+    wait = r"import os, time; os.write(1, b'waiting\n'); time.sleep(60)"  # in one piece, which print is not
     program = f"""
 import signal
 from ifc.engine import launch
