@@ -45,8 +45,8 @@ def test_long_runs_and_lists_of_them():
         ("\ud800", "no RLE"),
         ("1P", "no RLE"),  # ends inside a number
         ("oooooooo1", "no RLE"),  # a number of 9 digits
-        ("O", "negative or huge"),
-        ("0O", "negative or huge"),
+        ("O", "no RLE"),  # a negative length
+        ("0O", "no RLE"),
         ([1, -1], "run 1 "),
         ([True], "run 0 "),
         ([2**32], "run 0 "),

@@ -10,6 +10,9 @@ import cv2
 import numpy as np
 import pycocotools.mask as mask_util
 
+from ..rle import as_bytes, decode
+
+OBJECT_THEN_BACKGROUND = np.array([1, 0], dtype=np.uint8)
 MAX_COORDINATE = 100_000  # of a polygon, in pixels; drawing one takes memory in proportion to its length
 
 
@@ -19,22 +22,23 @@ class RunLengthMasks:
 
     Attributes:
         size: (H, W).
-        ends: (R,) int64, ascending: the pixel of the stack before which each run ends; the last is N · H · W.
-        inside: (R,) bool, whether a run lies inside of its mask.
+        ends: (2P,) int64, ascending: the pixel of the stack before which each run ends; the last is N · H · W. Runs of
+            an object and of background take turns, as in `Runs`.
+        starts: (N,) int64, where in `ends` each mask starts.
     """
 
     size: tuple[int, int]
     ends: np.ndarray
-    inside: np.ndarray
+    starts: np.ndarray
 
     def __len__(self) -> int:
-        return int(self.ends[-1]) // (self.size[0] * self.size[1]) if len(self.ends) else 0
+        return len(self.starts)
 
     def part(self, first: int, last: int) -> "RunLengthMasks":
         """The masks from number `first` to before number `last`."""
-        pixels = self.size[0] * self.size[1]
-        start, end = np.searchsorted(self.ends, (first * pixels, last * pixels), side="right")
-        return RunLengthMasks(self.size, self.ends[start:end] - first * pixels, self.inside[start:end])
+        start, end = np.append(self.starts, len(self.ends))[[first, last]]
+        pixels_before = first * self.size[0] * self.size[1]
+        return RunLengthMasks(self.size, self.ends[start:end] - pixels_before, self.starts[first:last] - start)
 
     def pick(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """Some rows and columns of the masks, which is what a crop, a nearest-neighbour resize and a flip leave.
@@ -59,7 +63,7 @@ class RunLengthMasks:
         rows_before = np.searchsorted(rows, np.arange(height + 1))
         ends = (mask * len(kept_cols) + cols_before[col]) * len(rows)
         ends += (cols_before[col + 1] - cols_before[col]) * rows_before[row]
-        runs = np.repeat(self.inside.view(np.uint8), np.diff(ends, prepend=0))
+        runs = np.repeat(np.tile(OBJECT_THEN_BACKGROUND, len(ends) // 2), np.diff(ends, prepend=0))
         picked = np.empty((num_masks, len(rows), len(cols)), dtype=np.uint8)
         if flips[1]:
             places = places[::-1]
@@ -89,12 +93,12 @@ def read_masks(segmentations: Sequence[Any], size: tuple[int, int], place: str) 
             raise ValueError(f"{place}: {fault}")
         compressed.append(_compressed_counts(segmentation, size))
     if not compressed:
-        return RunLengthMasks(size, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_))
-    parsed = parse_counts(compressed)
-    if parsed is None or (parsed.totals() != height * width).any():
+        return RunLengthMasks(size, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    runs = decode(compressed)
+    if runs is None or (runs.totals() != height * width).any():
         fault = find_fault(segmentations, height, width)
         raise ValueError(f"{place}: {fault[1] if fault else 'found an RLE that does not decode'}")
-    return RunLengthMasks(size, np.cumsum(parsed.runs), parsed.positions % 2 == 1)
+    return RunLengthMasks(size, np.cumsum(runs.lengths), runs.starts)
 
 
 def _compressed_counts(segmentation: Any, size: tuple[int, int]) -> bytes:
@@ -104,11 +108,7 @@ def _compressed_counts(segmentation: Any, size: tuple[int, int]) -> bytes:
     counts = segmentation["counts"]
     if isinstance(counts, list):
         return mask_util.frPyObjects(segmentation, *size)["counts"]
-    return _as_bytes(counts)
-
-
-def _as_bytes(counts: str | bytes) -> bytes:
-    return counts.encode(errors="surrogatepass") if isinstance(counts, str) else counts
+    return as_bytes(counts)
 
 
 def find_fault(segmentations: Sequence[Any], height: int, width: int) -> tuple[int, str] | None:
@@ -125,9 +125,9 @@ def find_fault(segmentations: Sequence[Any], height: int, width: int) -> tuple[i
             return index, fault
         counts = segmentation["counts"] if isinstance(segmentation, dict) else None
         if isinstance(counts, str | bytes):
-            compressed[index] = _as_bytes(counts)
+            compressed[index] = as_bytes(counts)
     if compressed:
-        for index, total in zip(compressed, count_pixels(list(compressed.values())), strict=True):
+        for index, total in zip(compressed, _count_pixels(list(compressed.values())), strict=True):
             if total != height * width:
                 found = "counts that are no RLE" if total < 0 else f"counts that add up to {total}"
                 return index, f"found an RLE with {found}, expected {height * width}, height times width"
@@ -165,67 +165,9 @@ def _polygons_fault(polygons: list[Any]) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class ParsedCounts:
-    """The runs of K compressed RLEs, one after the other.
-
-    Attributes:
-        runs: (R,) int64, 0 or more pixels each.
-        positions: (R,) int64, a run's number in its RLE. Odd ones are inside of the mask.
-        starts: (K,) int64, where in `runs` each RLE starts.
-    """
-
-    runs: np.ndarray
-    positions: np.ndarray
-    starts: np.ndarray
-
-    def totals(self) -> np.ndarray:
-        """(K,) int64, how many pixels, inside and outside of the mask, each RLE describes."""
-        return np.add.reduceat(self.runs, self.starts)
-
-
-def parse_counts(counts: Sequence[bytes]) -> ParsedCounts | None:
-    """The runs of compressed RLEs, none of which may be empty; None if not all of them are RLEs.
-
-    A run is written as a number in groups of five bits, lowest first, a character of 48 + group each, with 32 added to
-    all but its last character; a last group of 16 or more makes it negative. From the fourth run on, the number is the
-    difference to the run before the previous one (pycocotools' maskApi.c, `rleToString`).
-    """
-    groups = np.frombuffer(b"".join(counts), dtype=np.uint8) - np.uint8(48)  # other characters end up above 63
-    is_last = groups & 32 == 0
-    ends = np.cumsum([len(text) for text in counts])
-    last = np.flatnonzero(is_last)
-    num_lower = np.diff(last, prepend=-1) - 1  # groups of a number before its last one
-    if groups.max() > 63 or not is_last[ends - 1].all() or num_lower.max() > 6:
-        return None
-    numbers = (groups[last].astype(np.int64) ^ 16) - 16 << 5 * num_lower
-    for step in range(1, num_lower.max() + 1):
-        longer = np.flatnonzero(num_lower >= step)
-        lower = groups[last[longer] - step].astype(np.int64) & 31
-        numbers[longer] += lower << 5 * (num_lower[longer] - step)
-
-    number_ends = np.searchsorted(last, ends)
-    starts = np.concatenate([[0], number_ends[:-1]])
-    positions = np.arange(len(numbers)) - np.repeat(starts, np.diff(number_ends, prepend=0))
-    # A run is the sum of every second number up to its own, the RLE's first one aside. `sums` are such sums over all
-    # RLEs together, moved by two; of each run's, what comes before its own RLE's second or third number is taken off.
-    runs = numbers.copy()
-    runs[starts] = 0
-    sums = np.zeros(len(numbers) + 2, dtype=np.int64)
-    for parity in (0, 1):
-        sums[2 + parity :: 2] = np.cumsum(runs[parity::2])
-    indices = np.arange(len(numbers))
-    before = indices - positions + 2 - positions % 2
-    runs = np.where(positions == 0, numbers, sums[indices + 2] - sums[before])
-    return ParsedCounts(runs, positions, starts) if runs.min() >= 0 else None
-
-
-def count_pixels(counts: Sequence[bytes]) -> list[int]:
-    """How many pixels, inside and outside of the mask, each compressed RLE (not empty) describes; -1 for what is none.
-
-    pycocotools takes an RLE that ends too early without a word, and leaves the rest of the mask to chance.
-    """
-    parsed = parse_counts(counts)
-    if parsed is not None:
-        return parsed.totals().tolist()
-    return [-1] if len(counts) == 1 else [count_pixels([text])[0] for text in counts]
+def _count_pixels(counts: Sequence[bytes]) -> list[int]:
+    """How many pixels, inside and outside of the mask, each compressed RLE describes; -1 for what is none."""
+    runs = decode(counts)
+    if runs is not None:
+        return runs.totals().tolist()
+    return [-1] if len(counts) == 1 else [_count_pixels([text])[0] for text in counts]

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from ..rle import Runs, as_bytes, decode
+
 MAX_SIDE = 2**14  # pixels of a frame's height and width, more than twice those of 8K
 MAX_OUTLINE = 2**20  # pixels along a polygon, of each of which rasterizing takes about 80 bytes
-MAX_RLE_DIGITS = 6  # characters, of 5 bits each, that the runs of the largest frame and their sign can take
 DECODED_FRAMES = 64  # frames of a track decoded at once, to bound the memory it takes
 LARGEST_NUMBER = 1e100  # squares and sums of numbers up to here stay finite
 MOST_SHOWN = 120  # characters of a value in an error message
@@ -82,7 +83,7 @@ def _to_compressed_rle(segmentation: Any, video: Video, where: str) -> Rle:
     if not isinstance(size, list | tuple) or list(size) != [video.height, video.width]:
         raise ValueError(f"{where}.size: found {brief(size)}, expected the video's [{video.height}, {video.width}]")
     if isinstance(counts, str | bytes):
-        return {"size": [video.height, video.width], "counts": _to_bytes(counts)}
+        return {"size": [video.height, video.width], "counts": as_bytes(counts)}
     if not isinstance(counts, list | tuple):
         raise ValueError(f"{where}.counts: found {brief(counts)}, expected a string or a list of run lengths")
     faults = [run for run, length in enumerate(counts) if type(length) is not int or length < 0]
@@ -127,8 +128,8 @@ def _check_masks(
     """
     num_pixels = video.height * video.width
     strings = [masks[frame]["counts"] for frame in frames]
-    decoded = _decode(strings, num_pixels)
-    if decoded is None:
+    runs = _decode(strings, num_pixels)
+    if runs is None:
         frame = next(
             frame for frame, string in zip(frames, strings, strict=True) if _decode([string], num_pixels) is None
         )
@@ -136,92 +137,15 @@ def _check_masks(
         found = brief(masks[frame]["counts"].decode("utf-8", errors="backslashreplace"))
         raise ValueError(f"{where}.segmentations[{frame}].counts: found {found}, {expected}")
 
-    areas[frames], has_empty_runs = decoded.areas, decoded.has_empty_runs
-    for index in np.flatnonzero(has_empty_runs):
-        masks[frames[index]] = _encode(_without_empty_runs(decoded.run_lengths(index)), video)
+    areas[frames] = runs.areas()
+    for index in np.flatnonzero(runs.have_empty()):
+        masks[frames[index]] = _encode(_without_empty_runs(runs.of(index)), video)
 
 
-@dataclass(frozen=True)
-class _Runs:
-    """The run lengths of S masks.
-
-    `first` (S,) is each mask's first run, which may be empty. `rest` (N, 2) holds the runs after it, of one mask after
-    the other: an object's run and the one that follows. An odd last one is followed by a run of length 0, which is
-    none. `ends` (S,) are the rows at which the masks end, `num_runs` (S,) counts all runs of each, `areas` (S,) int64
-    the pixels of the objects.
-    """
-
-    first: np.ndarray
-    rest: np.ndarray
-    ends: np.ndarray
-    num_runs: np.ndarray
-    areas: np.ndarray
-
-    @property
-    def has_empty_runs(self) -> np.ndarray:
-        """Whether a mask has runs of length 0 other than its first: (S,) bool."""
-        num_added = (self.num_runs - 1) % 2
-        if self.rest.size - np.count_nonzero(self.rest) == num_added.sum():
-            return np.zeros(len(self.ends), dtype=bool)
-        return _sums(self.rest == 0, self.ends).sum(axis=1) > num_added
-
-    def run_lengths(self, index: int) -> np.ndarray:
-        """All runs of one mask."""
-        start = self.ends[index - 1] if index else 0
-        return np.append(self.first[index], self.rest[start : self.ends[index]])[: self.num_runs[index]].astype(
-            np.int64
-        )
-
-
-def _decode(strings: list[bytes], num_pixels: int) -> _Runs | None:
-    """Decode compressed RLEs of `num_pixels` pixels each; None if any is malformed or of another size.
-
-    A run length is written in digits of 5 bits, lowest first, each a character from "0" on; bit 5 says that another
-    digit follows, bit 4 of the last one is the sign. From the fourth run on, the difference to the run before the last
-    one is written. As in pycocotools, arithmetic is that of 32 bits.
-    """
-    string_lengths = np.array([len(string) for string in strings])
-    if not string_lengths.all():
-        return None
-    digits = np.frombuffer(b"".join(strings), dtype=np.uint8) - np.uint8(ord("0"))  # below "0" wraps around
-    string_ends = np.cumsum(string_lengths)
-    last = np.flatnonzero(digits < 32)
-    if digits.max() > 63 or (digits[string_ends - 1] > 31).any():
-        return None
-    num_digits = np.diff(last, prepend=-1)
-    if num_digits.max() > MAX_RLE_DIGITS:
-        return None
-    values = (digits[last] ^ 16).astype(np.int32) - 16
-    longer = np.flatnonzero(num_digits > 1)
-    for place in range(1, num_digits.max()):
-        values[longer] = 32 * values[longer] + (digits[last[longer] - place] & 31)
-        longer = longer[num_digits[longer] > place + 1]
-
-    run_ends = np.searchsorted(last, string_ends)
-    num_runs = np.diff(run_ends, prepend=0)
-    is_odd = (num_runs - 1) % 2 == 1
-    ends = np.cumsum(num_runs // 2)
-    rest = np.zeros(2 * ends[-1], dtype=np.int32)
-    is_first = np.zeros(len(values), dtype=bool)
-    is_first[run_ends - num_runs] = True
-    is_added = np.zeros(len(rest), dtype=bool)
-    is_added[2 * ends[is_odd] - 1] = True
-    rest[~is_added] = values[~is_first]
-    rest = np.cumsum(rest.reshape(-1, 2), axis=0, dtype=np.int32)
-    before = np.concatenate([np.zeros((1, 2), dtype=np.int32), rest])[ends - num_runs // 2]
-    rest -= np.repeat(before, num_runs // 2, axis=0)
-    rest.ravel()[is_added] = 0
-    first, sums = values[is_first], _sums(rest, ends)
-    if first.min() < 0 or rest.min(initial=0) < 0 or (first + sums.sum(axis=1) != num_pixels).any():
-        return None
-    return _Runs(first, rest, ends, num_runs, areas=sums[:, 0])
-
-
-def _sums(pairs: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Sums over groups of rows of `pairs` (N, 2) that follow one another, of which some may be empty: (S, 2) int64."""
-    sums = np.zeros((len(pairs) + 1, 2), dtype=np.int64)
-    np.cumsum(pairs, axis=0, out=sums[1:])
-    return np.diff(sums[ends], axis=0, prepend=0)
+def _decode(strings: list[bytes], num_pixels: int) -> Runs | None:
+    """The runs of compressed RLEs of `num_pixels` pixels each; None if any is malformed or of another size."""
+    runs = decode(strings)
+    return None if runs is None or (runs.totals() != num_pixels).any() else runs
 
 
 def _without_empty_runs(run_lengths: np.ndarray) -> np.ndarray:
@@ -236,11 +160,6 @@ def _encode(run_lengths: np.ndarray, video: Video) -> Rle:
     """Compressed RLE of a mask's run lengths."""
     size = [video.height, video.width]
     return mask_utils.frPyObjects({"size": size, "counts": run_lengths}, *size)
-
-
-def _to_bytes(counts: str | bytes) -> bytes:
-    """The characters of a compressed RLE; others than ASCII become bytes that no RLE has."""
-    return counts if isinstance(counts, bytes) else counts.encode("utf-8", errors="surrogatepass")
 
 
 def is_number(value: Any) -> bool:
