@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loaders: what they deliver, and what they find before any work."""
 
+import collections
 import copy
 import itertools
 import json
@@ -102,6 +103,25 @@ def test_videos_and_images_together(cfg, tiny, register, register_coco):
     assert sorted(clip["video_id"] for clip in clips if "video_id" in clip) == [5, 11]
     assert sorted(clip["image_id"] for clip in clips if "image_id" in clip) == [50, 51, 110, 111]
     assert all(len(clip["image"]) == len(clip["instances"]) == 3 for clip in clips)
+
+
+def test_ratio_of_data_sets(cfg, tiny, register, register_coco):
+    """Two videos and four images, three clips of videos to one of an image; each video as often as the other."""
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TRAIN_RATIO = [register(tiny), register_coco()], [3, 1.0]
+    loader = build_train_loader(cfg, mapper=lambda record: record.get("video_id", record.get("image_id")))
+    drawn = collections.Counter(itertools.chain.from_iterable(itertools.islice(loader, 1000)))
+    assert set(drawn) == {5, 11, 50, 51, 110, 111}
+    shares = {number: count / drawn.total() for number, count in drawn.items()}
+    assert shares[5] == pytest.approx(3 / 8, rel=0.05) and shares[11] == pytest.approx(3 / 8, rel=0.05)
+    assert all(shares[number] == pytest.approx(1 / 16, rel=0.25) for number in (50, 51, 110, 111))
+
+
+@pytest.mark.parametrize("ratio", [[1.0], [1, 2, 3], [1, 0], [1, -1], [1, float("nan")], [1, "2"], [1, True]])
+def test_ratio_that_does_not_fit(cfg, tiny, register, ratio):
+    cfg.DATASETS.TRAIN_RATIO = ratio
+    expected = f"DATASETS.TRAIN_RATIO: found {ratio}, expected 2 positive numbers, one for each of DATASETS.TRAIN"
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}"):
+        train_on(cfg, register(tiny), register(tiny))
 
 
 def test_own_mapper(cfg, tiny, register):

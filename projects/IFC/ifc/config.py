@@ -52,6 +52,9 @@ def add_ifc_config(cfg: CN) -> None:
     # Data sets of one's own in YTVIS's format, [[name, json file, folder of the frames], ...]: the names can be used in
     # DATASETS.TRAIN and DATASETS.TEST, their classes are read from the json.
     cfg.DATASETS.VIDEO_JSON = []
+    # How much of the training each of DATASETS.TRAIN makes up: [1.0, 0.75] is four clips of the first to three of the
+    # second. Empty: each by its number of videos or images.
+    cfg.DATASETS.TRAIN_RATIO = []
 
     # Clips
     cfg.INPUT.SAMPLING_FRAME_NUM = 5  # frames of a training clip, and of an inference window

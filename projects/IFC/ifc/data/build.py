@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train and test loaders: detectron2's own, after checks that find faulty data and settings before any work."""
 
+import itertools
 import json
 import logging
+import math
 import os
 import time
 from collections import Counter
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetCatalog,
@@ -18,6 +21,7 @@ from detectron2.data import (
     build_detection_test_loader,
     build_detection_train_loader,
 )
+from detectron2.data.samplers import RepeatFactorTrainingSampler
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 from PIL import Image
@@ -42,7 +46,7 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader
     """The endless loader of training clips over all of `DATASETS.TRAIN`, videos and images in any mixture.
 
     Args:
-        cfg: DATASETS.TRAIN, DATALOADER, INPUT, SOLVER.IMS_PER_BATCH and MODEL.IFC.NUM_CLASSES are used.
+        cfg: DATASETS.TRAIN and TRAIN_RATIO, DATALOADER, INPUT, SOLVER.IMS_PER_BATCH and MODEL.IFC.NUM_CLASSES are used.
         mapper: dataset dict -> clip. By default `YTVISDatasetMapper` for videos, `CocoClipDatasetMapper` for images.
 
     Returns:
@@ -66,21 +70,39 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader
     if mapper is None:
         kinds = {is_video_dataset(name) for name in names}
         mapper = _mapper_of(cfg, kinds.pop(), is_train=True) if len(kinds) == 1 else MixedDatasetMapper(cfg)
-    records = []
-    for name in names:
-        records += load_records(name, cfg.MODEL.IFC.NUM_CLASSES, is_train=True)
+    ratio = _train_ratio(cfg)
+    by_dataset = [load_records(name, cfg.MODEL.IFC.NUM_CLASSES, is_train=True) for name in names]
     _check_same_classes(names, list(cfg.DATASETS.TEST))
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
-        records = _without_empty(records)
+        by_dataset = [_without_empty(records, name) for records, name in zip(by_dataset, names, strict=True)]
+    records = list(itertools.chain.from_iterable(by_dataset))
     _log_class_counts(records, names[0])
     check_frames(records[comm.get_rank() :: world_size])
     return build_detection_train_loader(
         pack_once(records),
         mapper=mapper,
+        sampler=_sampler([len(records) for records in by_dataset], ratio) if ratio else None,
         total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
         aspect_ratio_grouping=False,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
+
+
+def _train_ratio(cfg: CfgNode) -> list[float]:
+    """DATASETS.TRAIN_RATIO, checked."""
+    ratio, num_datasets = list(cfg.DATASETS.TRAIN_RATIO), len(cfg.DATASETS.TRAIN)
+    are_good = all(type(part) in (int, float) and 0 < part < math.inf for part in ratio)
+    if ratio and not (are_good and len(ratio) == num_datasets):
+        expected = f"{num_datasets} positive numbers, one for each of DATASETS.TRAIN, or none"
+        raise ValueError(f"DATASETS.TRAIN_RATIO: found {ratio}, expected {expected}")
+    return ratio
+
+
+def _sampler(sizes: Sequence[int], ratio: Sequence[float]) -> RepeatFactorTrainingSampler:
+    """Draws from data sets of so many records, which follow one another, in this ratio; an epoch stays as long."""
+    repeats = torch.tensor(ratio, dtype=torch.float64) / torch.tensor(sizes)
+    repeats *= sum(sizes) / sum(ratio)
+    return RepeatFactorTrainingSampler(repeats.repeat_interleave(torch.tensor(sizes)))
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str, mapper: Mapper | None = None) -> DataLoader:
@@ -182,9 +204,10 @@ def _check_same_classes(train_names: Sequence[str], test_names: Sequence[str]) -
                 raise ValueError(f"{key}: classes of '{name}' are {classes}, expected {expected}")
 
 
-def _without_empty(records: list[Record]) -> list[Record]:
+def _without_empty(records: list[Record], name: str) -> list[Record]:
     kept = [record for record in records if _instances_of(record)]
-    logger.info(f"Left out {len(records) - len(kept)} of {len(records)} videos or images, which have no instances")
+    left_out = f"{len(records) - len(kept)} of {len(records)} videos or images"
+    logger.info(f"Left out {left_out} of data set '{name}', which have no instances")
     return kept
 
 
