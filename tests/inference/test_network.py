@@ -125,7 +125,10 @@ def test_compiled_network_gives_the_same_and_is_not_compiled_again(monkeypatch):
     for task in [(4, 4, (72, 104)), (8, 4, (72, 104)), (16, 4, (72, 104))]:
         compare(*task)
     num_graphs = len(graphs)
-    for task in [(12, 4, (96, 168)), (12, 6, (70, 100)), (7, 7, (90, 60)), (3, 3, (72, 104)), (20, 5, (104, 72))]:
+    # Before 2.13, sides that differ in how their halves round are, too.
+    odd = 2 if torch.__version__ >= (2, 13) else 0
+    sizes = [(96, 168), (72 - odd, 100), (92 - odd, 60), (72, 104), (104, 72)]
+    for task in zip((12, 12, 7, 3, 20), (4, 6, 7, 3, 5), sizes, strict=True):
         compare(*task)
     assert len(graphs) == num_graphs <= 6
 
