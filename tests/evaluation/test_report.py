@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The report: that it says what was measured, and shows the videos that went worst."""
 
+import base64
 import html
 import re
+from xml.etree import ElementTree
 
 import pytest
 from evaluation.columns import data_set
@@ -137,6 +139,16 @@ def test_a_frame_that_is_missing_is_named(case, frames):
     assert re.search(r"Video 3: no picture, .*cannot identify image file .*3/0.png", text)
 
 
+def test_a_frame_that_is_damaged_is_named(case, frames):
+    """Pillow meets a PNG whose pixels are cut off by a wrong length with a SyntaxError."""
+    path = frames / "1" / "0.png"
+    before, after = path.read_bytes().split(b"IDAT")
+    path.write_bytes(before[:-1] + b"\x03IDAT" + after)
+    text = words(make_report(evaluation_of(*case, score=0.5), None, FrameFiles(case[0], frames)))
+    assert "Video 1: no picture, 1/0.png: broken PNG file" in text
+    assert "Video 3, frame 0: objects (left)" in text
+
+
 def test_one_colour_for_an_object_and_its_result_and_red_for_errors(case, frames):
     evaluation = evaluation_of(*case, score=0.5)
     frame, picture = picture_of(evaluation.ground_truth, 1, evaluation.findings[1], 0.5, FrameFiles(case[0], frames))
@@ -177,6 +189,17 @@ def test_names_are_shown_as_they_are(case):
         category["name"] = name
     page = make_report(evaluation_of(*case), None, None)
     assert {"<b>", "$x^", "\ud800"} <= {row[0] for row in rows(page) if row}
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_in_plots_are_text(case):
+    """Also those that matplotlib's font lacks, or that no XML may hold."""
+    for category, name in zip(case[0]["categories"], ["\u732b <b>", "a\x1b\nb", "\ufffe-->"], strict=True):
+        category["name"] = name
+    page = make_report(evaluation_of(*case), None, None).render()
+    plots = [base64.b64decode(data) for data in re.findall(r"data:image/svg\+xml;base64,([^\"]*)", page)]
+    texts = {text for plot in plots for text in ElementTree.fromstring(plot).itertext()}
+    assert {"\u732b <b>", "a\ufffd\ufffdb", "\ufffd-->"} <= texts
 
 
 @pytest.mark.parametrize("scores", [(0.5, 0.5), (0.5, 0.5 + 2**-52), (-1e100, 1e100), (1e100, 1e100), (0, 1e-300)])

@@ -4,6 +4,7 @@
 import base64
 import io
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -114,10 +115,13 @@ class HtmlPage:
         )
 
     def figure(self, figure: Figure, caption: str) -> None:
-        """A plot, kept as vector graphics. (Make it with `Figure`; pyplot would keep it in memory.)"""
+        """A plot, kept as vector graphics. Its texts may be of any script, as the browser draws them, but have to be
+        printable. (Make it with `Figure`; pyplot would keep it in memory.)
+        """
         file = io.BytesIO()
-        # Without these two, the same plot would be another file each time.
-        with matplotlib.rc_context({"svg.hashsalt": "ifc"}):
+        # Without the salt and with a date, the same plot would be another file each time.
+        with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "ifc", "svg.fonttype": "none"}):
+            warnings.filterwarnings("ignore", "Glyph", UserWarning)  # that matplotlib's font lacks, not the browser's
             figure.savefig(file, format="svg", bbox_inches="tight", facecolor="white", metadata={"Date": None})
         self._add_image("image/svg+xml", file.getvalue(), round(96 * figure.get_figwidth()), caption)
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from pycocotools import mask as mask_utils
 
 from .errors import CORRECT, VideoFindings
-from .masks import brief
+from .masks import Video, brief
 from .tracks import GroundTruth, GroundTruthSource, Track, load_json
 
 WIDTH = 480  # pixels of either half
@@ -42,17 +42,24 @@ class FrameFiles:
             video["id"]: _file_names(video, f"{name}: videos[{index}]") for index, video in enumerate(data["videos"])
         }
 
-    def read(self, video_id: int, frame: int) -> np.ndarray:
+    def read(self, video_id: int, frame: int, video: Video) -> np.ndarray:
         """One frame, (H, W, 3) uint8.
 
         Raises:
             OSError: it cannot be read.
+            ValueError: it has another size than the video.
         """
+        name = self._names[video_id][frame]
         try:
-            with Image.open(self._root / self._names[video_id][frame]) as image:
-                return np.asarray(image.convert("RGB"))
-        except (ValueError, Image.DecompressionBombError) as error:
-            raise OSError(f"{self._names[video_id][frame]}: {error}") from error
+            with Image.open(self._root / name) as image:
+                if image.size == (video.width, video.height):
+                    return np.asarray(image.convert("RGB"))
+                size = f"{image.height} x {image.width}"
+        except OSError:
+            raise
+        except Exception as error:  # Pillow's decoders meet damaged files with any kind of error
+            raise OSError(f"{name}: {error}") from error
+        raise ValueError(f"frame {frame}: found {size} pixels, expected the masks' {video.height} x {video.width}")
 
 
 def _file_names(video: Mapping[str, Any], where: str) -> list[str]:
@@ -82,11 +89,7 @@ def picture_of(
     found = [d for d, track in enumerate(findings.results) if track.score >= score]
     results = [findings.results[d] for d in found]
     frame = _fullest_frame(findings.objects or results, video.length)
-    image = frames.read(video_id, frame)
-    if image.shape[:2] != (video.height, video.width):
-        size = f"{image.shape[0]} x {image.shape[1]}"
-        raise ValueError(f"frame {frame}: found {size} pixels, expected the masks' {video.height} x {video.width}")
-
+    image = frames.read(video_id, frame, video)
     palette = [tuple(int(255 * c) for c in hsv_to_rgb(((0.12 + 0.618 * i % 1 * 0.76), 0.8, 0.95))) for i in range(99)]
     colours = {findings.targets[d]: palette[i % 99] for i, d in enumerate(found) if findings.verdicts[d] == CORRECT}
     names = ground_truth.categories

@@ -178,9 +178,10 @@ def _unit_axes(axes, x_label: str = "", y_label: str = ""):
 
 
 def _plain(text: str, length: int) -> str:
-    """Text for a plot, where "$" would begin a formula."""
-    text = text.encode("utf-8", "replace").decode().replace("$", r"\$")
-    return text if len(text) <= length else text[: length - 1] + "…"
+    """Text for a plot, where "$" would begin a formula and what cannot be printed would spoil the file."""
+    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    text = text if len(text) <= length else text[: length - 1] + "…"
+    return text.replace("$", r"\$")
 
 
 def _add_distributions(page: HtmlPage, evaluation: Evaluation) -> None:
