@@ -26,6 +26,13 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_folder_is_named_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path, "."):
+        with pytest.raises(IsADirectoryError, match="found a folder, expected the name of a file"), whole_file(path):
+            raise AssertionError("the block must not run")
+
+
 @pytest.mark.parametrize(("content", "error"), [({"b": object()}, TypeError), ([float("nan")], ValueError)])
 def test_json_that_cannot_be_written_changes_nothing(tmp_path, content, error):
     path = tmp_path / "numbers.json"

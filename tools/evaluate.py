@@ -99,8 +99,12 @@ def _prepare(args: argparse.Namespace) -> None:
         raise ImportError(f"--tracking or --report needs a library that is missing: {error}") from error
     if args.report:
         os.makedirs(args.report, exist_ok=True)
-    if args.json and not os.path.isdir(os.path.dirname(args.json) or "."):
-        raise NotADirectoryError(f"--json: expected a file in an existing folder, found {args.json}")
+    if args.json:
+        if os.path.isdir(args.json) or not os.path.isdir(os.path.dirname(args.json) or "."):
+            raise NotADirectoryError(f"--json: expected a file in an existing folder, found {args.json}")
+        for source in (args.gt, args.results):
+            if os.path.exists(args.json) and os.path.samefile(args.json, source):
+                raise FileExistsError(f"--json: found {source}, which is to be read, expected the name of another file")
 
 
 def _to_json(
@@ -158,10 +162,15 @@ def _tracking_table(tracking: Tracking, score: float) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]], text_columns: Sequence[int] = ()) -> str:
     """A table, with all but the text at the right."""
     width = len(header)
-    rows = [[*row, *[""] * (width - len(row))] for row in rows]
+    rows = [[*map(_printable, row), *[""] * (width - len(row))] for row in rows]
     sides = ["left" if column in text_columns else "right" for column in range(width)]
     # Without numbers to parse, or a category named "1e5" becomes 100000.
     return tabulate(rows, headers=header, tablefmt="pipe", colalign=sides if rows else None, disable_numparse=True)
+
+
+def _printable(cell: object) -> str:
+    """A cell's text, with escapes for what would break the table or command the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(cell))
 
 
 def _percent(value: float | None) -> str:

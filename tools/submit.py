@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--for", dest="split", required=True, metavar="FILE", help="the split's json, as valid.json")
     parser.add_argument("--output", type=Path, metavar="FILE", help="zip to write (default: results.zip beside it)")
     args = parser.parse_args(arguments)
-    output = args.output or args.results.with_suffix(".zip")
+    output = args.output or args.results.parent / f"{args.results.stem}.zip"
     try:
         split = read_ground_truth(args.split, with_tracks=False)
         remarks = write_submission(args.results, split, output)

@@ -83,13 +83,16 @@ def test_all_faults_are_named_at_once(split, tmp_path):
 
 
 def test_what_is_striking_is_remarked(split, tmp_path):
-    results = [result(score=1 + index) for index in range(102)] + [result(category_id=1, segmentations=[None] * 3)]
+    results = [result(score=1 + index) for index in range(101)] + [result(category_id=1, segmentations=[None] * 3)]
+    results.append(result(more="but a copy nevertheless"))
+    results.append(result())
     remarks = write_submission(write(tmp_path / "results.json", results), split, tmp_path / "results.zip")
     assert remarks == [
         "1 of 2 videos have no result",
         "1 results have no mask on any frame",
-        "2 results are beyond the best 100 of their video and category, which alone count",
-        "101 scores lie outside of 0 to 1",
+        "1 results are copies of another",
+        "3 results are beyond the best 100 of their video and category, which alone count",
+        "100 scores lie outside of 0 to 1",
     ]
 
 
@@ -102,11 +105,13 @@ def test_a_file_that_is_no_list_of_results(split, tmp_path):
     assert not (tmp_path / "results.zip").exists()
 
 
-def test_the_results_are_not_overwritten(split, tmp_path):
-    path = write(tmp_path / "results.json", [result()])
-    with pytest.raises(FileExistsError, match="found the results themselves"):
-        write_submission(path, split, tmp_path / "." / "results.json")
+def test_what_is_read_is_not_overwritten(tmp_path):
+    path, split = write(tmp_path / "results.json", [result()]), write(tmp_path / "valid.json", SPLIT)
+    for output, found in ((path, "the results themselves"), (split, "the split itself")):
+        with pytest.raises(FileExistsError, match=f"found {found}, expected the name of another file"):
+            write_submission(path, read_ground_truth(split), output.parent / "." / output.name)
     assert json.loads(path.read_text()) == [result()]
+    assert json.loads(split.read_text()) == SPLIT
 
 
 VALUES = st.recursive(

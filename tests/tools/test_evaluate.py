@@ -64,11 +64,14 @@ def test_report_and_tracking(evaluate, tmp_path):
 
 
 def test_names_that_the_terminal_cannot_show(evaluate, tmp_path):
-    gt = {"videos": [], "categories": [{"id": 1, "name": "caf\u00e9"}, {"id": 2, "name": "1e5"}], "annotations": []}
+    names = ["caf\u00e9", "1e5", "\x1b[31m\n"]
+    categories = [{"id": index, "name": name} for index, name in enumerate(names)]
+    gt = {"videos": [], "categories": categories, "annotations": []}
     done = evaluate("--gt", write(tmp_path / "gt.json", gt), "--results", write(tmp_path / "results.json", "[]"))
     assert done.returncode == 0, done.stderr
     assert "caf\\xe9" in done.stdout
     assert "| 1e5 " in done.stdout
+    assert "| \\x1b[31m\\n " in done.stdout
 
 
 NO_ANNOTATIONS = {"videos": [], "categories": []}
@@ -83,6 +86,13 @@ NO_ANNOTATIONS = {"videos": [], "categories": []}
         (None, [{"video_id": -1}], (), "results[0].video_id: found -1, expected the id of one of the 12 videos"),
         (None, "[]", ("--frames", "."), "--frames: expected --report too"),
         (None, "[]", ("--json", "nowhere/numbers.json"), "--json: expected a file in an existing folder"),
+        (None, "[]", ("--json", "."), "--json: expected a file in an existing folder, found ."),
+        (
+            None,
+            "[]",
+            ("--json", "./results.json"),
+            "--json: found results.json, which is to be read, expected the name",
+        ),
         (None, "[]", ("--tracking",), "needs a library that is missing: tracking metrics need the library TrackEval"),
         (None, "[]", ("--report", "r"), "needs a library that is missing: jinja2 is not there"),
     ],

@@ -42,6 +42,14 @@ def test_faults_are_listed_and_nothing_is_written(submit, tmp_path):
     assert not (tmp_path / "out.zip").exists()
 
 
+@pytest.mark.parametrize("results", [".", "..", "/", ""])
+def test_a_folder_is_no_file_of_results(submit, results):
+    done = submit(results, "--for", GOLDEN / "eval_small_gt.json")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and "Is a directory" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("split", "message"),
     [("nowhere.json", "No such file"), ('{"videos": [{"id": 1, "length": -3}]}', "found -3, expected at least 1")],

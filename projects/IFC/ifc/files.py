@@ -14,8 +14,13 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """A temporary name in the folder of `path` for the block to write; it becomes `path` if the block succeeds.
 
     If the block fails, what it wrote is removed and what was at `path` stays.
+
+    Raises:
+        OSError: `path` is a folder, or cannot be written.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: found a folder, expected the name of a file")
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield partial

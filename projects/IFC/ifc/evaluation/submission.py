@@ -39,8 +39,9 @@ def write_submission(results_file: str | os.PathLike, split: GroundTruth, zip_fi
         OSError: a file cannot be read or written.
         SubmissionError: the results have faults; nothing is written.
     """
-    if os.path.exists(zip_file) and os.path.samefile(results_file, zip_file):
-        raise FileExistsError(f"{zip_file}: found the results themselves, expected the name of another file")
+    for source, what in ((results_file, "the results themselves"), (split.source, "the split itself")):
+        if os.path.exists(source) and os.path.exists(zip_file) and os.path.samefile(source, zip_file):
+            raise FileExistsError(f"{zip_file}: found {what}, expected the name of another file")
     try:
         name, records = load_results(results_file)
     except ValueError as error:
@@ -124,6 +125,7 @@ def find_remarks(records: Sequence[Mapping[str, Any]], split: GroundTruth) -> li
     remarks = [
         (num_videos - len({video_id for video_id, _ in counts}), f"of {num_videos} videos have no result"),
         (sum(not any(record["segmentations"]) for record in records), "results have no mask on any frame"),
+        (len(records) - len({_identity(record) for record in records}), "results are copies of another"),
         (
             sum(max(0, count - MAX_RESULTS[-1]) for count in counts.values()),
             f"results are beyond the best {MAX_RESULTS[-1]} of their video and category, which alone count",
@@ -131,3 +133,9 @@ def find_remarks(records: Sequence[Mapping[str, Any]], split: GroundTruth) -> li
         (sum(not 0 <= record["score"] <= 1 for record in records), "scores lie outside of 0 to 1"),
     ]
     return [f"{count} {remark}" for count, remark in remarks if count]
+
+
+def _identity(record: Mapping[str, Any]) -> tuple:
+    """What two results share that are one and the same."""
+    masks = tuple(mask and mask["counts"] for mask in record["segmentations"])
+    return record["video_id"], record["category_id"], record["score"], masks
