@@ -2,6 +2,7 @@
 """The metric against the official numbers, against COCOeval on random cases, and on faulty input."""
 
 import copy
+import gzip
 import json
 from pathlib import Path
 
@@ -187,6 +188,10 @@ FIRST_MASK = (*ANNOTATION, "segmentations", 0)
         (lambda data: data["videos"].append(data["videos"][0]), r"videos\[1\].id: found 4 a second time"),
         (_set("categories", 0, "id", 9), r"categories\[1\]: found 9, 'dog' a second time"),
         (_set("categories", 0, "name", "dog"), r"categories\[1\]: found 9, 'dog' a second time"),
+        (
+            _set("categories", [{"id": i, "name": "x" * 999} for i in (1, 9)]),
+            r"found 9, 'x{9,40}\.\.\.x{9,40}' a second",
+        ),
         (_set("categories", 0, "name", None), r"categories\[0\].name: found nothing, expected a string"),
         (
             _set(*ANNOTATION, "video_id", 5),
@@ -277,6 +282,13 @@ def test_files_that_are_no_json(ground_truth, content, tmp_path):
     path = tmp_path / "results.json"
     path.write_text(content)
     with pytest.raises(ValueError, match=r"results\.json: not valid json"):
+        evaluate_tracks(ground_truth, path)
+
+
+def test_a_compressed_file(ground_truth, tmp_path):
+    path = tmp_path / "results.json.gz"
+    path.write_bytes(gzip.compress(b"[]"))
+    with pytest.raises(ValueError, match=r"results\.json\.gz: not valid json \(found bytes .* a compressed file\)$"):
         evaluate_tracks(ground_truth, path)
 
 

@@ -139,6 +139,10 @@ def load_json(source: Any, description: str) -> tuple[str, Any]:
     with open(source, encoding="utf-8") as file:
         try:
             return os.fspath(source), json.load(file)
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{os.fspath(source)}: not valid json (found bytes that are no UTF-8, as in a compressed file)"
+            ) from error
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{os.fspath(source)}: not valid json ({error})") from error
 
@@ -168,7 +172,7 @@ def _read_categories(data: Mapping, name: str) -> dict[int, str]:
         if not isinstance(category, str):
             raise ValueError(f"{where}.name: found {brief(category)}, expected a string")
         if category_id in categories or category in names:
-            found = f"{brief(category_id)}, {category!r}"
+            found = f"{brief(category_id)}, {brief(category)}"
             raise ValueError(f"{where}: found {found} a second time, expected each category once")
         categories[category_id] = category
         names.add(category)
