@@ -328,8 +328,9 @@ def test_frame_checks_accept_whole_files(tmp_path):
     pixels.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "d.jpg", exif=exif)
     names = [str(tmp_path / name) for name in ("a.png", "b.jpg", "c.jpg", "d.jpg")]
     check_frames([{"file_names": names, "height": 24, "width": 40}])
-    with pytest.raises(ValueError, match=re.escape(names[0])):
-        check_frames([{"file_names": names, "height": 40, "width": 24}])
+    for name in (names[0], names[3]):
+        with pytest.raises(ValueError, match=re.escape(name)):
+            check_frames([{"file_names": [name], "height": 40, "width": 24}])
 
 
 def test_every_process_checks_its_share(cfg, tiny, register, monkeypatch):

@@ -27,7 +27,14 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from .mapper import IMAGE_ERRORS, CocoClipDatasetMapper, MixedDatasetMapper, YTVISDatasetMapper, read_frame
+from .mapper import (
+    EXIF_ORIENTATION,
+    IMAGE_ERRORS,
+    CocoClipDatasetMapper,
+    MixedDatasetMapper,
+    YTVISDatasetMapper,
+    read_frame,
+)
 from .masks import find_fault
 from .own import register_video_json
 from .records import PackedRecords, pack_once
@@ -251,8 +258,10 @@ def _looks_whole(file_name: str, size: tuple[int, int]) -> bool:
     try:
         with PathManager.open(file_name, "rb") as file, Image.open(file) as image:
             width, height = image.size
+            # A camera may store the picture turned. The base class's method, as a PNG's own decodes the whole file.
+            is_upright = Image.Image.getexif(image).get(EXIF_ORIENTATION, 1) == 1
             file.seek(-min(12, file.seek(0, os.SEEK_END)), os.SEEK_END)
             tail = file.read()
     except IMAGE_ERRORS:
         return False
-    return (height, width) == size and any(marker in tail for marker in END_MARKERS)
+    return is_upright and (height, width) == size and any(marker in tail for marker in END_MARKERS)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.Image import Transpose
 
 from .reading import MAX_FRAME_PIXELS
 
@@ -16,6 +17,17 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 TAIL = 1 << 16  # bytes at a file's end in which its end marker is looked for: some cameras write more after it
+ORIENTATION = 0x0112  # EXIF's tag, whose value says what turns the stored picture upright
+TO_UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+KEEPS_SIDES = (None, Transpose.FLIP_LEFT_RIGHT, Transpose.ROTATE_180, Transpose.FLIP_TOP_BOTTOM)
 MAX_DEFLATE_RATIO = 1032  # bytes that a byte of a PNG can decompress to (RFC 1951: 258 bytes from two bits)
 
 
@@ -34,7 +46,8 @@ def check_image(path: str | os.PathLike, size: tuple[int, int] | None, decode: b
 
     Args:
         path: the file.
-        size: (height, width) that it should have; None for any.
+        size: (height, width) that it should have when it is upright, as training reads it and annotators see it: a
+            camera may store it turned, and note that in the EXIF data. None for any.
         decode: decode it whole in any case, which also finds damage in the middle.
 
     Raises:
@@ -44,7 +57,7 @@ def check_image(path: str | os.PathLike, size: tuple[int, int] | None, decode: b
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int]:
-    """Height and width of an image file, which is checked as by `check_image`.
+    """Height and width of an image file when it is upright; it is checked as by `check_image`.
 
     Raises:
         ValueError: it is missing or damaged. The message names the file.
@@ -53,13 +66,13 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
         image = _load(path, None, decode=False)
     except BadImageError as error:
         raise ValueError(f"{path}: {error}") from None
-    return image.height, image.width
+    return _upright_size(image)
 
 
 def read_image(
     path: str | os.PathLike, modes: tuple[str, ...], size: tuple[int, int] | None = None, *, convert: str | None = None
 ) -> np.ndarray:
-    """The pixels of an image file, (H, W) or (H, W, channels), as they are stored: indices for mode P.
+    """The pixels of an image file, (H, W) or (H, W, channels), upright: indices for mode P.
 
     Args:
         path: the file.
@@ -76,6 +89,9 @@ def read_image(
         raise ValueError(f"{path}: {error}") from None
     if image.mode not in modes:
         raise ValueError(f"{path}: found an image of pixel format {image.mode}, expected {' or '.join(modes)}")
+    turn = _turn(image)
+    if turn is not None:
+        image = image.transpose(turn)
     return np.array(image.convert(convert) if convert else image)
 
 
@@ -121,10 +137,10 @@ def _load(path: str | os.PathLike, size: tuple[int, int] | None, *, decode: bool
             warnings.simplefilter("ignore")  # Pillow's about large images, which are checked here
             with Image.open(file, formats=FORMATS) as image:
                 _check_size(image, size, status.st_size)
+                if image.format in END_MARKERS and not _has_end(file, image.format, status.st_size):
+                    raise BadImageError("damaged frame", f"a {image.format} without its end", "a whole file")
                 if decode or image.format not in END_MARKERS:
                     image.load()
-                elif not _has_end(file, image.format, status.st_size):
-                    raise BadImageError("damaged frame", f"a {image.format} without its end", "a whole file")
                 return image
     except BadImageError:
         raise
@@ -140,7 +156,7 @@ def _load(path: str | os.PathLike, size: tuple[int, int] | None, *, decode: bool
 
 def _check_size(image: Image.Image, expected: tuple[int, int] | None, num_bytes: int) -> None:
     """Check the size that a header claims, before memory is taken for it."""
-    height, width = found = (image.height, image.width)
+    height, width = found = _upright_size(image)
     if expected is not None and found != expected:
         raise BadImageError("frame size", f"{height} x {width}", f"{expected[0]} x {expected[1]} (height x width)")
     if height * width > MAX_FRAME_PIXELS:
@@ -150,7 +166,21 @@ def _check_size(image: Image.Image, expected: tuple[int, int] | None, num_bytes:
 
 
 def _has_end(file, image_format: str, num_bytes: int) -> bool:
-    """Whether the end marker lies behind the header, which Pillow has just read."""
-    start = file.tell() if image_format == "JPEG" else 0  # before, the thumbnail's may lie
+    """Whether the end marker lies behind the header, which Pillow has just read; the file's position is kept."""
+    position = file.tell()
+    start = position if image_format == "JPEG" else 0  # before, the thumbnail's may lie
     file.seek(max(start, num_bytes - TAIL))
-    return END_MARKERS[image_format] in file.read()
+    found = END_MARKERS[image_format] in file.read()
+    file.seek(position)
+    return found
+
+
+def _turn(image: Image.Image) -> Transpose | None:
+    """What makes an opened image upright; None if it is."""
+    # The base class's method, as a PNG's own decodes the whole file in search of EXIF data behind the pixels.
+    return TO_UPRIGHT.get(Image.Image.getexif(image).get(ORIENTATION))
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width of an opened image when it is upright."""
+    return (image.height, image.width) if _turn(image) in KEEPS_SIDES else (image.width, image.height)
