@@ -16,6 +16,7 @@ from PIL import Image
 
 from ifc.dataset_tools.check import Tolerance, check_dataset
 from ifc.dataset_tools.faults import KINDS
+from ifc.dataset_tools.frames import image_size, read_image
 from ifc.dataset_tools.report import make_page
 
 SQUARE = [2, 3, 12, 3, 12, 8, 2, 8]
@@ -157,6 +158,39 @@ def test_damage_in_the_middle_is_found_by_decoding(small):
     assert places(check(small, decode=True).faults) == {("damaged frame", 2, None, 0, "videos[1].file_names[0]")}
 
 
+def test_cut_after_the_last_pixel_is_found_also_by_decoding(small):
+    path = small.image_root / "second/00000.png"
+    Image.new("RGB", (WIDTH, HEIGHT)).save(path)
+    spoil_file(path, lambda content: content[:-12])
+    small.content["videos"][1]["file_names"][0] = "second/00000.png"
+    for decode in (False, True):
+        assert places(check(small, decode=decode).faults) == {("damaged frame", 2, None, 0, "videos[1].file_names[0]")}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_frame_that_a_camera_stored_turned_has_the_size_that_training_reads(small, orientation, ending):
+    names = [f"second/turned.{ending}", "second/00001.jpg"]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored_size = (HEIGHT, WIDTH) if orientation > 4 else (WIDTH, HEIGHT)
+    Image.new("RGB", stored_size).save(small.image_root / names[0], exif=exif)
+    small.content["videos"][1]["file_names"] = names
+    for decode in (False, True):
+        assert check(small, decode=decode).faults == []
+    Image.new("RGB", stored_size[::-1]).save(small.image_root / names[0], exif=exif)
+    assert places(check(small).faults) == {("frame size", 2, None, 0, "videos[1].file_names[0]")}
+
+
+def test_sample_pictures_are_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    Image.fromarray(upright).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.png", exif=exif)
+    assert image_size(tmp_path / "a.png") == (3, 4)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", ("L",), (3, 4)), upright)
+
+
 def test_frame_of_another_size_and_missing_folder(small):
     Image.new("RGB", (HEIGHT, WIDTH)).save(small.image_root / "second/00001.jpg")
     assert places(check(small).faults) == {("frame size", 2, None, 1, "videos[1].file_names[1]")}
@@ -200,6 +234,7 @@ def test_tolerances(small):
         (b'{\n"videos" []}', "line 2, column 10 (character 11 of 14)"),
         (b'{"a": "\xff"}', "byte 7"),
         (b"[" * 100_000, "nested too deeply"),
+        (b"[" * 51 + b"]" * 51, "nested too deeply for a data set, expected at most 50 levels"),
         (b"9" * 5000, "no valid json"),
         (b"", "character 0 of 0"),
     ],
@@ -209,6 +244,11 @@ def test_file_that_is_no_json_is_one_fault_with_its_position(small, text, positi
     (fault,) = check_dataset(small.path, small.image_root).faults
     assert (fault.kind, fault.field) == ("json", str(small.path))
     assert position in fault.found
+
+
+def test_extra_fields_may_be_nested_a_little(small):
+    small.content["info"] = json.loads("[" * 49 + "]" * 49)
+    assert check(small).faults == []
 
 
 def test_missing_json_is_one_fault(small):

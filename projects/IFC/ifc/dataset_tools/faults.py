@@ -21,7 +21,7 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be millions
 class Fault:
     """One fault and its place.
 

@@ -10,6 +10,8 @@ from typing import Any
 MAX_FRAME_PIXELS = 2**27
 """Pixels of the largest frame that is taken for real; 16K video has 132,710,400. A json claims any size at no cost."""
 
+MAX_DEPTH = 50  # of lists and objects in one another: neither sent to another process nor written if much deeper
+
 MAX_NUMBER = 1e9  # of coordinates, areas and the like; larger ones are faults
 
 
@@ -18,11 +20,13 @@ def read_json(path: str | os.PathLike) -> Any:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no json, or cut off. The message names the file and the position.
+        ValueError: it is no json, cut off, or nested more than 50 deep. The message names the file, and the position
+            if there is one.
     """
+    too_deep = f"{path}: found json that is nested too deeply for a data set, expected at most {MAX_DEPTH} levels"
     try:
         text = Path(path).read_text(encoding="utf-8")
-        return json.loads(text)
+        content = json.loads(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: found bytes that are no UTF-8 at byte {error.start}, expected json") from None
     except json.JSONDecodeError as error:
@@ -30,9 +34,25 @@ def read_json(path: str | os.PathLike) -> Any:
         place = f"line {error.lineno}, column {error.colno} (character {error.pos} of {len(text)}{cut})"
         raise ValueError(f"{path}: found no valid json at {place}: {error.msg}") from None
     except RecursionError:
-        raise ValueError(f"{path}: found json that is nested too deeply for a data set") from None
+        raise ValueError(too_deep) from None
     except ValueError as error:  # a number of thousands of digits
         raise ValueError(f"{path}: found no valid json: {error}") from None
+    if _depth_exceeds(MAX_DEPTH, content):
+        raise ValueError(too_deep)
+    return content
+
+
+def _depth_exceeds(limit: int, content: Any) -> bool:
+    """Whether lists and objects are nested more than `limit` deep."""
+    level = [[content]]
+    for _ in range(limit + 1):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in (dict, list)
+        ]
+    return bool(level)
 
 
 def brief(value: Any) -> str:
