@@ -22,7 +22,7 @@ import bare_ifc  # noqa: F401 - ifc without torch
 
 from ifc.dataset_tools.check import CheckResult, Tolerance, check_dataset
 from ifc.dataset_tools.faults import KINDS
-from ifc.files import write_json
+from ifc.files import refuse_input, write_json
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -92,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.workers < 1:
         parser.error(f"--workers: found {args.workers}, expected at least 1")
     try:
+        if args.json is not None:
+            refuse_input(args.json, [args.annotations])
         result = check_dataset(
             args.annotations,
             args.image_root,
@@ -103,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         print_result(result)
         write_outputs(args, result)
-    except (BrokenProcessPool, OSError) as error:
+    except (BrokenProcessPool, OSError, ValueError) as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
     return 1 if result.faults else 0
 

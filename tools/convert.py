@@ -24,7 +24,7 @@ import bare_ifc  # noqa: F401 - ifc without torch
 
 from ifc.dataset_tools.convert import cvat, indexed_png, label_studio, mots
 from ifc.dataset_tools.convert.tracks import TrackedVideo, ytvis_content
-from ifc.files import write_json
+from ifc.files import refuse_input, write_json
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -99,7 +99,8 @@ def _command(commands, name: str, function, text: str) -> argparse.ArgumentParse
 
 def from_png(args: argparse.Namespace) -> None:
     """Indexed PNGs to json."""
-    videos = None if args.list is None else Path(args.list).read_text(encoding="utf-8", errors="replace").split()
+    refuse_input(args.output, [path for path in (args.list, args.meta, Path(args.root) / "meta.json") if path])
+    videos = None if args.list is None else _lines(args.list)
     if args.meta is not None and not Path(args.meta).is_file():
         raise ValueError(f"{args.meta}: found no such file, expected the objects' categories")
     found, categories, remarks = indexed_png.read_indexed_png(
@@ -113,6 +114,12 @@ def from_png(args: argparse.Namespace) -> None:
     )
     _, frames = indexed_png.find_folders(Path(args.root), args.resolution)
     _write(args, frames, found, categories, remarks, args.only_annotated)
+
+
+def _lines(path: str | os.PathLike) -> list[str]:
+    """What stands on the lines of a text that are not blank; some editors put a mark before the first."""
+    text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def from_mots_png(args: argparse.Namespace) -> None:
@@ -150,12 +157,14 @@ def _categories(options: Sequence[str]) -> dict[str, int]:
 
 def from_cvat(args: argparse.Namespace) -> None:
     """CVAT's XML to json."""
+    refuse_input(args.output, args.source)
     videos, categories = cvat.read_cvat(args.source, args.frames)
     _write(args, args.frames, videos, categories, [])
 
 
 def from_label_studio(args: argparse.Namespace) -> None:
     """Label Studio's json to YTVIS's."""
+    refuse_input(args.output, [args.source])
     _write(args, args.frames, *label_studio.read_label_studio(args.source, args.frames))
 
 

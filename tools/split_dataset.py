@@ -13,6 +13,7 @@ makes the same split again from it. A split depends on the videos, their tracks 
 """
 
 import argparse
+import contextlib
 import os
 import sys
 from collections import Counter
@@ -29,7 +30,7 @@ from ifc.dataset_tools.split import (
     read_split_record,
     split_record,
 )
-from ifc.files import write_json
+from ifc.files import refuse_input, whole_file, write_json
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -87,6 +88,19 @@ def print_balance(dataset: Dataset, val: set[int]) -> None:
             print(f"without a track in {name}: {', '.join(absent)}")
 
 
+def write_split(paths: dict[str, Path], dataset: Dataset, val: set[int], options: dict[str, object]) -> None:
+    """Write train.json, val.json and split.json, or none of them: parts of two splits may share videos."""
+    with contextlib.ExitStack() as stack:
+        partials = {name: stack.enter_context(whole_file(path)) for name, path in paths.items()}
+        try:
+            for name, videos in (("train", set(dataset.folders) - val), ("val", val)):
+                write_json(partials[name], part_content(dataset, videos), separators=(",", ":"))
+        except ValueError:
+            found = "a number that is not finite (tools/check_dataset.py tells where)"
+            raise ValueError(f"{dataset.source}: found {found}, expected those that json knows") from None
+        write_json(partials["split"], split_record(dataset, val, options), indent=1)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with the arguments `argv` (default: those of the command line). Returns the exit code."""
     parser = build_parser()
@@ -98,21 +112,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     paths = {name: output / f"{name}.json" for name in ("train", "val", "split")}
     try:
         for path in paths.values():
-            if path.exists() and path.samefile(args.annotations):
-                raise ValueError(f"{path}: found the data set itself, expected another folder for its split")
+            refuse_input(path, [args.annotations])
             if path.exists() and not args.overwrite:
                 raise ValueError(f"{path}: exists already, expected a new folder or --overwrite")
         dataset = read_dataset(args.annotations)
         val, options = choose(args, dataset)
-        train = set(dataset.folders) - val
         output.mkdir(parents=True, exist_ok=True)
-        write_json(paths["train"], part_content(dataset, train), separators=(",", ":"))
-        write_json(paths["val"], part_content(dataset, val), separators=(",", ":"))
-        write_json(paths["split"], split_record(dataset, val, options), indent=1)
+        write_split(paths, dataset, val, options)
     except (OSError, ValueError) as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
     print_balance(dataset, val)
-    print(f"{paths['train']}: {len(train)} videos\n{paths['val']}: {len(val)} videos\n{paths['split']}: the list")
+    num_train = len(dataset.folders) - len(val)
+    print(f"{paths['train']}: {num_train} videos\n{paths['val']}: {len(val)} videos\n{paths['split']}: the list")
     return 0
 
 

@@ -52,6 +52,14 @@ def test_faults_are_counted_listed_and_written(check, small, tmp_path, capsys):
     )
 
 
+def test_data_set_is_not_overwritten_by_its_faults(check, small, capsys):
+    before = small.write().read_bytes()
+    with pytest.raises(SystemExit):
+        check([str(small.path), str(small.image_root), "--json", str(small.path), "--workers", "1"])
+    assert "found the data set itself" in capsys.readouterr().err
+    assert small.path.read_bytes() == before
+
+
 def test_program_without_torch_in_two_processes(small, tmp_path):
     small.content["annotations"][2]["bboxes"][1] = None
     small.content["annotations"][0]["category_id"] = "\ud800"

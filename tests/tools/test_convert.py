@@ -56,6 +56,34 @@ def test_options_of_indexed_png(convert, capsys):
     assert "1 frames without annotation were left out" in capsys.readouterr().out
 
 
+def test_list_is_read_line_by_line(convert):
+    for kind in ("Annotations", "JPEGImages"):
+        Path(f"vos/{kind}/0001").rename(f"vos/{kind}/a video")
+    Path("list.txt").write_bytes(b"\xef\xbb\xbfa video\r\n\r\n")
+    assert convert(["png-to-ytvis", "vos", "--list", "list.txt", "--workers", "1", "--output", "a.json"]) == 0
+    assert json.loads(Path("a.json").read_text())["videos"][0]["file_names"][0].startswith("a video/")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "png-to-ytvis vos --output vos/meta.json",
+        "png-to-ytvis vos --meta own.json --output own.json",
+        "cvat-to-ytvis 0001.xml --frames images --output images/../0001.xml",
+        "label-studio-to-ytvis studio.json --frames images --output studio.json",
+    ],
+)
+def test_source_is_not_overwritten(convert, capsys, options):
+    for path in ("vos/meta.json", "own.json"):
+        Path(path).write_text(json.dumps({"videos": {"0001": {"objects": {"1": {}, "2": {}}}}}))
+    target = Path(options.split()[-1])
+    before = target.read_bytes()
+    with pytest.raises(SystemExit):
+        convert(options.split())
+    assert "found the data set itself" in capsys.readouterr().err
+    assert target.read_bytes() == before
+
+
 def test_mots(convert):
     names = ["--categories", "1=bus", "2=human"]
     convert(["mots-png-to-ytvis", "instances", "images", "--output", "a.json", *names, "--workers", "1"])

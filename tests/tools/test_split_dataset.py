@@ -75,3 +75,30 @@ def test_neither_a_split_nor_the_source_is_overwritten_unasked(split, source, tm
         assert message in capsys.readouterr().err
     split([*options, "--seed", "1", "--overwrite"])
     assert read(tmp_path / "a")["split"]["seed"] == 1
+
+
+def test_split_is_replaced_as_a_whole_or_not_at_all(split, source, tmp_path, monkeypatch, capsys):
+    options = [str(source), "--output", str(tmp_path / "a"), "--val-videos", "1"]
+    split(options)
+    before = read(tmp_path / "a")
+    dumps = json.dumps
+
+    def break_at_last_file(content, **options):
+        if "source_sha256" in content:
+            raise OSError("no space left on device")
+        return dumps(content, **options)
+
+    monkeypatch.setattr(json, "dumps", break_at_last_file)
+    with pytest.raises(SystemExit):
+        split([*options, "--seed", "1", "--overwrite"])
+    assert "no space left on device" in capsys.readouterr().err
+    assert read(tmp_path / "a") == before
+    assert len(list((tmp_path / "a").iterdir())) == 3
+
+
+def test_number_that_json_does_not_know_is_one_error(split, source, tmp_path, capsys):
+    source.write_text(source.read_text().replace("42,", "NaN,", 1))
+    with pytest.raises(SystemExit):
+        split([str(source), "--output", str(tmp_path / "a"), "--val-videos", "1"])
+    assert f"{source}: found a number that is not finite" in capsys.readouterr().err
+    assert not list((tmp_path / "a").iterdir())

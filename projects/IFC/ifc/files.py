@@ -4,7 +4,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,13 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def refuse_input(path: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -> None:
+    """Raise ValueError if `path`, which is to be written, is one of the files `inputs`, by whatever name."""
+    for other in inputs:
+        if os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other):
+            raise ValueError(f"{path}: found the data set itself ({other}), expected another file to write")
 
 
 def write_json(path: str | os.PathLike, content: Any, **options: Any) -> None:
