@@ -147,6 +147,7 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><annotations>&b;
         ('<!DOCTYPE x SYSTEM "/etc/passwd"><annotations/>', "line 1: found a document type"),
         ("<a>" * 100_000, "line 1: found elements nested more than 50 deep"),
         ('<?xml version="1.0" encoding="rot13"?><a/>', "found no valid XML"),
+        ('<?xml version="1.0" encoding="gbk"?><a/>', "found no valid XML: multi-byte encodings"),
         ("<images/>", "found <images>, expected <annotations>"),
         ("<annotations/>", "meta: found 0 tasks, expected 1"),
         (f"<annotations>{META}<image/></annotations>", "found <image>, expected <track> only"),

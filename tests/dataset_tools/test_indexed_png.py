@@ -109,6 +109,13 @@ def test_davis_layout_list_of_videos_and_void(vos, tmp_path):
     assert [entry["object_id"] for entry in content["annotations"]] == [1, 3]
 
 
+def test_ending_of_the_pngs_may_be_in_capitals(vos):
+    expected, _ = convert(vos)
+    for path in list(vos.glob("Annotations/*/*.png")):
+        path.rename(path.with_suffix(".PNG"))
+    assert convert(vos)[0] == expected
+
+
 def test_palette_is_that_of_davis():
     colors = palette()
     assert colors[:4].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
@@ -184,6 +191,7 @@ def test_png_that_claims_to_be_huge_is_refused_before_decoding(vos):
     [
         (["videos", 0, "file_names", 0], "/etc/0.jpg", "file_names[0]: found '/etc/0.jpg', expected FOLDER/FRAME"),
         (["videos", 0, "file_names", 0], "../x/0.jpg", "file_names[0]: found '../x/0.jpg'"),
+        (["videos", 0, "file_names", 0], "\ud800/0.jpg", "file_names[0]: found '\\ud800/0.jpg'"),
         (["videos", 0, "file_names", 0], "0.jpg", "file_names[0]: found '0.jpg'"),
         (["videos", 0, "file_names", 0], 7, "file_names[0]: found 7"),
         (["videos", 0, "file_names", 0], "x/0.jpg", "file_names: found 2 folders, 3 names, expected 1 and 3"),

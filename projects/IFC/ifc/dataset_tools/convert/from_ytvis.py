@@ -67,7 +67,7 @@ def _read_video(video: Video, json_file: str | os.PathLike) -> ReadVideo:
     place = f"{json_file}: videos[{video.index}].file_names"
     stems, folders = [], set()
     for frame, name in enumerate(video.file_names):
-        path = PurePosixPath(name) if isinstance(name, str) and "\0" not in name and "\\" not in name else None
+        path = PurePosixPath(name) if isinstance(name, str) and _is_encodable(name) else None
         if path is None or path.is_absolute() or ".." in path.parts or len(path.parts) < 2:
             raise ValueError(f"{place}[{frame}]: found {brief(name)}, expected FOLDER/FRAME, relative")
         if path.stem in stems[-1:]:
@@ -91,6 +91,15 @@ def _read_video(video: Video, json_file: str | os.PathLike) -> ReadVideo:
             f"{json_file}: videos[{video.index}].annotated_frames: found {brief(written)}, expected {expected}"
         )
     return ReadVideo(folders.pop(), stems, video.size, sorted(set(written)), annotations)
+
+
+def _is_encodable(name: str) -> bool:
+    """Whether a name can be that of a file, and with the same folders on every system."""
+    try:
+        encoded = os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return b"\0" not in encoded and b"\\" not in encoded
 
 
 def decode(segmentation: Any, size: tuple[int, int], place: str) -> np.ndarray | None:

@@ -161,7 +161,7 @@ def annotated_frames(folder: Path, stems: Sequence[str]) -> dict[int, Path]:
     """
     indices = {stem: frame for frame, stem in enumerate(stems)}
     found = {}
-    for path in sorted(folder.glob("*.png")):
+    for path in sorted(path for path in folder.glob("*") if path.suffix.lower() == ".png"):
         if path.stem not in indices:
             raise ValueError(f"{path}: found no frame {path.stem}, expected one for each PNG")
         found[indices[path.stem]] = path

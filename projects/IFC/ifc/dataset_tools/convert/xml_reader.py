@@ -9,6 +9,10 @@ from xml.parsers import expat
 MAX_DEPTH = 50
 
 
+class _RefusedError(ValueError):
+    """XML that is well-formed but not read."""
+
+
 def read_xml(path: str | os.PathLike) -> Element:
     """The root of an XML file.
 
@@ -28,7 +32,7 @@ def read_xml(path: str | os.PathLike) -> Element:
         nonlocal depth
         depth += 1
         if depth > MAX_DEPTH:
-            raise ValueError(
+            raise _RefusedError(
                 f"{path}: line {parser.CurrentLineNumber}: found elements nested more than {MAX_DEPTH} deep"
             )
         builder.start(name, {**attributes, "": str(parser.CurrentLineNumber)})
@@ -39,7 +43,7 @@ def read_xml(path: str | os.PathLike) -> Element:
         builder.end(name)
 
     def refuse(*_: Any) -> None:
-        raise ValueError(f"{path}: line {parser.CurrentLineNumber}: found a document type, expected XML without one")
+        raise _RefusedError(f"{path}: line {parser.CurrentLineNumber}: found a document type, expected XML without one")
 
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, builder.data
     parser.StartDoctypeDeclHandler = refuse
@@ -49,7 +53,9 @@ def read_xml(path: str | os.PathLike) -> Element:
     except expat.ExpatError as error:
         place = f"line {error.lineno}, column {error.offset + 1}"
         raise ValueError(f"{path}: found no valid XML at {place}: {expat.ErrorString(error.code)}") from None
-    except (LookupError, UnicodeError) as error:  # an encoding that does not exist
+    except _RefusedError:
+        raise
+    except (LookupError, ValueError) as error:  # an encoding that does not exist, or that expat does not know
         raise ValueError(f"{path}: found no valid XML: {error}") from None
     return builder.close()
 
