@@ -374,12 +374,25 @@ def test_coco_json_cut_in_the_middle(cfg, coco_json, register_coco):
         (lambda c: c["annotations"][1].update(id=1), "cannot be read: AssertionError: Annotation ids .* not unique"),
         (lambda c: c["images"].clear(), "found no videos or images"),
         (lambda c: c["annotations"][0].pop("id"), "cannot be read: KeyError: id"),
+        (
+            lambda c: c["annotations"][0].update(segmentation={"size": [24, 40], "counts": [-1, 961]}),
+            "cannot be read: OverflowError",
+        ),
     ],
 )
 def test_faulty_coco_json(cfg, coco_json, register_coco, change, message):
     change_json(coco_json, change)
     with pytest.raises(ValueError, match=f"{re.escape(str(coco_json))}: .*{message}"):
         train_on(cfg, register_coco())
+
+
+@pytest.mark.parametrize(("key", "value"), [("height", None), ("width", "40"), ("height", 24.0), ("width", 0)])
+def test_coco_images_without_a_size(cfg, tiny, coco_json, register_coco, key, value):
+    change_json(coco_json, lambda content: content["images"][1].update({key: value}))
+    message = f"^{re.escape(str(tiny.frame(0, 1)))}: {key}: found {value!r}, expected a positive integer, of pixels$"
+    for load in (train_on, build_test_loader):
+        with pytest.raises(ValueError, match=message):
+            load(cfg, register_coco())
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 import itertools
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -130,6 +131,31 @@ def test_every_test_set_has_its_own_mapper_and_evaluator(data, tmp_path):
     inference = tmp_path / "output" / "inference"
     assert (inference / "engine_val" / "results.json").is_file()
     assert json.loads((inference / "engine_coco_val" / "coco_instances_results.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("id", 0, "an integer from 1"),
+        ("bbox", [1, 2, 3], "[x, y, width, height]"),
+        ("area", None, "a number of pixels"),
+        ("iscrowd", None, "0 or 1"),
+        ("segmentation", [], "a mask"),
+        ("segmentation", {"size": [1, 1], "counts": "01"}, "[64, 96]"),
+    ],
+)
+def test_images_that_cannot_be_evaluated(tmp_path, variant, key, value, expected):
+    name = variant("coco_val", lambda content: content["annotations"][1].update({key: value}))
+    cfg = tiny_config(tmp_path, "DATASETS.TEST", (name,))
+    message = rf"/{name}.json: annotation \d+: {key}: found .*, expected {re.escape(expected)}$"
+    with pytest.raises(ValueError, match=message):
+        Trainer.build_evaluators(cfg)
+
+
+def test_images_whose_ids_are_words(tmp_path, variant):
+    name = variant("coco_val", lambda content: content.update(images=[content["images"][0] | {"id": "a"}]))
+    with pytest.raises(ValueError, match=f"/{name}.json: images: id: found 'a', expected an integer$"):
+        Trainer.build_evaluators(tiny_config(tmp_path, "DATASETS.TEST", (name,)))
 
 
 def test_results_are_verified(data, tmp_path):

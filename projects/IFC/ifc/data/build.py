@@ -27,6 +27,7 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from .coco_checks import check_image_sizes
 from .mapper import (
     EXIF_ORIENTATION,
     IMAGE_ERRORS,
@@ -154,7 +155,9 @@ def load_records(name: str, num_classes: int, is_train: bool) -> list[Record]:
             raise ValueError(f"{place}: found no annotated instances, expected some to train on")
         if max(labels) >= num_classes:
             raise ValueError(f"MODEL.IFC.NUM_CLASSES: found {num_classes}, but {place} has class {max(labels)}")
-        if not is_video_dataset(name):
+    if not is_video_dataset(name):
+        check_image_sizes(records)
+        if is_train:
             _check_image_masks(records)
     return records
 
@@ -172,7 +175,7 @@ def _load_images(name: str) -> list[Record]:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno} (character {error.pos})"
         raise ValueError(f"{json_file}: not valid json, or cut off, at {place}: {error.msg}") from error
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         message = error.args[0] if error.args else error
         raise ValueError(f"{json_file}: data set '{name}' cannot be read: {type(error).__name__}: {message}") from error
 

@@ -14,6 +14,7 @@ from detectron2.utils import comm
 from torch import nn
 
 from ..data import build_test_loader, build_train_loader
+from ..data.coco_checks import check_ground_truth
 from ..evaluation.evaluator import YTVISEvaluator
 from ..evaluation.images import ImageEvaluator
 from .checkpoint import IfcCheckpointer
@@ -111,13 +112,18 @@ class Trainer(DefaultTrainer):
         """YTVISEvaluator for a video data set, detectron2's COCOEvaluator, as ImageEvaluator, for images.
 
         Results go to OUTPUT_DIR/inference, or to a folder there for each data set if there are several.
+
+        Raises:
+            ValueError: for images, an annotation that cannot be evaluated.
         """
         output_dir = os.path.join(cfg.OUTPUT_DIR, "inference")
         if len(cfg.DATASETS.TEST) > 1:
             output_dir = os.path.join(output_dir, dataset_name)
         if MetadataCatalog.get(dataset_name).get("evaluator_type") == "ytvis":
             return YTVISEvaluator(dataset_name, output_dir)
-        return ImageEvaluator(dataset_name, output_dir)
+        evaluator = ImageEvaluator(dataset_name, output_dir)
+        check_ground_truth(evaluator.ground_truth, MetadataCatalog.get(dataset_name).json_file)
+        return evaluator
 
 
 def distribute(model: nn.Module) -> nn.Module:

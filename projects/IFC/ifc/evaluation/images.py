@@ -4,6 +4,7 @@
 import contextlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from detectron2.evaluation import COCOEvaluator, coco_evaluation
 from pycocotools.cocoeval import COCOeval
@@ -24,6 +25,11 @@ class ImageEvaluator(COCOEvaluator):
     def __init__(self, dataset_name: str, output_dir: str) -> None:
         # detectron2's own fast implementation needs its compiled ops.
         super().__init__(dataset_name, tasks=("bbox", "segm"), output_dir=output_dir, use_fast_impl=False)
+
+    @property
+    def ground_truth(self) -> dict[str, Any]:
+        """The content of the data set's json."""
+        return self._coco_api.dataset
 
     def evaluate(self, img_ids: Sequence[int] | None = None) -> OrderedDict[str, dict[str, float]]:
         """Numbers in percent, by task; of the images `img_ids`, or of all."""
