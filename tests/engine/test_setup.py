@@ -136,6 +136,13 @@ def test_config_file(tmp_path, text, message):
     assert len(str(error.value)) < 500
 
 
+def test_key_without_a_value(tmp_path):
+    path = tmp_path / "blank.yaml"
+    path.write_text("VERSION: 2\nMODEL:\n  IFC:\n    NHEADS:\n")
+    with pytest.raises(ValueError, match=r"^MODEL.IFC.NHEADS: found no value, expected one such as 8$"):
+        setup_config(str(path), [])
+
+
 def test_missing_base_of_a_config_file(tmp_path):
     path = tmp_path / "child.yaml"
     path.write_text("_BASE_: parent.yaml\nVERSION: 2\n")
@@ -194,6 +201,15 @@ def test_values_that_do_not_exist(tmp_path, key, value):
             ["INPUT.CROP.ENABLED", True, "INPUT.CROP.SIZE", [2.0, 0.5]],
             "INPUT.CROP.SIZE: found [2.0, 0.5], expected two",
         ),
+        (["MODEL.IFC.NO_OBJECT_WEIGHT", -0.5], "MODEL.IFC.NO_OBJECT_WEIGHT: found -0.5, expected 0 or more"),
+        (["MODEL.IFC.DICE_WEIGHT", "1e999"], "MODEL.IFC.DICE_WEIGHT: found inf, expected 0 or more"),
+        (["MODEL.PIXEL_MEAN", [1.0, 2.0]], "MODEL.PIXEL_MEAN: found [1.0, 2.0], expected three numbers, one a channel"),
+        (
+            ["MODEL.PIXEL_STD", [1.0, 0.0, 1.0]],
+            "MODEL.PIXEL_STD: found [1.0, 0.0, 1.0], expected three numbers above 0",
+        ),
+        (["MODEL.IFC.ENC_LAYERS", "None"], "MODEL.IFC.ENC_LAYERS: found no value, expected one such as 3"),
+        (["DATASETS.VIDEO_JSON", "None"], "DATASETS.VIDEO_JSON: found no value, expected one such as []"),
         (["SOLVER.MAX_ITER", 0], "SOLVER.MAX_ITER: found 0, expected at least 1"),
         (
             ["SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 0.0],

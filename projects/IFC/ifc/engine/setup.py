@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the command line to a checked configuration."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -38,6 +39,7 @@ def setup_config(config_file: str, opts: Sequence[str], resume: bool = False) ->
     """
     cfg = get_cfg()
     add_ifc_config(cfg)
+    defaults = cfg.clone()
     if config_file:
         if not PathManager.isfile(config_file):
             raise FileNotFoundError(f"--config-file {config_file}: no such file")
@@ -45,6 +47,7 @@ def setup_config(config_file: str, opts: Sequence[str], resume: bool = False) ->
     if len(opts) % 2:
         raise ValueError(f"command line: expected KEY VALUE pairs, found an odd number of words: {' '.join(opts)}")
     _merge(lambda: cfg.merge_from_list(list(opts)), where="command line")
+    _check_blanks(cfg, defaults)
     register_own_datasets(cfg)
     if cfg.MODEL.IFC.NUM_CLASSES == 0:
         cfg.MODEL.IFC.NUM_CLASSES = _count_classes(cfg)
@@ -71,6 +74,15 @@ def _shortened(message: str, num_ends: int = 120) -> str:
     """yacs shows all of a node that a value was given for; the key comes last."""
     message = " ".join(message.split())
     return message if len(message) <= 2 * num_ends else f"{message[:num_ends]} … {message[-num_ends:]}"
+
+
+def _check_blanks(cfg: CfgNode, defaults: CfgNode, prefix: str = "") -> None:
+    """Whether keys have lost their value: a key without one in YAML is None, which yacs takes for any type."""
+    for key, default in defaults.items():
+        if cfg[key] is None and default is not None:
+            raise ValueError(f"{prefix}{key}: found no value, expected one such as {default!r}")
+        if isinstance(default, CfgNode):
+            _check_blanks(cfg[key], default, f"{prefix}{key}.")
 
 
 def register_own_datasets(cfg: CfgNode) -> None:
@@ -108,6 +120,7 @@ def check_config(cfg: CfgNode) -> None:
     """
     _check_choices(cfg)
     _check_ranges(cfg)
+    _check_reals(cfg)
     for is_train in (True, False):
         build_augmentation(cfg, is_train)
     _check_device(cfg)
@@ -165,6 +178,17 @@ def _check_ranges(cfg: CfgNode) -> None:
     if solver.REFERENCE_WORLD_SIZE and solver.IMS_PER_BATCH % solver.REFERENCE_WORLD_SIZE:
         expected = f"a multiple of SOLVER.REFERENCE_WORLD_SIZE, {solver.REFERENCE_WORLD_SIZE}"
         raise ValueError(f"SOLVER.IMS_PER_BATCH: found {solver.IMS_PER_BATCH}, expected {expected}")
+
+
+def _check_reals(cfg: CfgNode) -> None:
+    for key in ("MASK_WEIGHT", "DICE_WEIGHT", "NO_OBJECT_WEIGHT"):
+        if not 0 <= cfg.MODEL.IFC[key] < math.inf:
+            raise ValueError(f"MODEL.IFC.{key}: found {cfg.MODEL.IFC[key]}, expected 0 or more")
+    for key, lowest in (("PIXEL_MEAN", -math.inf), ("PIXEL_STD", 0)):
+        found = cfg.MODEL[key]
+        if len(found) != 3 or not all(type(value) in (int, float) and lowest < value < math.inf for value in found):
+            limit = " above 0" if lowest == 0 else ""
+            raise ValueError(f"MODEL.{key}: found {found}, expected three numbers{limit}, one a channel")
 
 
 def _check_device(cfg: CfgNode) -> None:
