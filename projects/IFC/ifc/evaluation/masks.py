@@ -6,7 +6,7 @@ unchecked.
 """
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -18,7 +18,7 @@ from ..rle import Runs, as_bytes, decode
 
 MAX_SIDE = 2**14  # pixels of a frame's height and width, more than twice those of 8K
 MAX_OUTLINE = 2**20  # pixels along a polygon, of each of which rasterizing takes about 80 bytes
-DECODED_FRAMES = 64  # frames of a track decoded at once, to bound the memory it takes
+DECODED_CHARACTERS = 2**16  # of a track's masks decoded at once, each of which takes about 40 bytes
 LARGEST_NUMBER = 1e100  # squares and sums of numbers up to here stay finite
 MOST_SHOWN = 120  # characters of a value in an error message
 
@@ -47,9 +47,23 @@ def read_masks(segmentations: Any, video: Video, where: str) -> tuple[list[Rle |
     ]
     areas = np.zeros(video.length, dtype=np.int64)
     frames = [frame for frame, mask in enumerate(masks) if mask is not None]
-    for start in range(0, len(frames), DECODED_FRAMES):
-        _check_masks(masks, areas, frames[start : start + DECODED_FRAMES], video, where)
+    for some in _batches(frames, masks):
+        _check_masks(masks, areas, some, video, where)
     return masks, areas
+
+
+def _batches(frames: list[int], masks: list[Rle | None]) -> Iterator[list[int]]:
+    """The frames in turn, as many at once as `DECODED_CHARACTERS` allow, but at least one."""
+    batch, characters = [], 0
+    for frame in frames:
+        length = len(masks[frame]["counts"])
+        if batch and characters + length > DECODED_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+        batch.append(frame)
+        characters += length
+    if batch:
+        yield batch
 
 
 def list_of_masks(segmentations: Any, video: Video, where: str) -> Sequence:
