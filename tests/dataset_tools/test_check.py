@@ -43,6 +43,7 @@ def test_good_data_set_has_no_faults(small):
     [
         ([A], {}, [("field", None, None, None, "annotations")]),
         ([A, 0], 7, [("field", None, None, None, "annotations[0]")]),
+        ([A, 1, "id"], 10**30, [("field", 5, str(10**30), None, "annotations[1].id")]),
         (["categories", 0, "id"], "1", [("field", None, None, None, "categories[0].id"),
                                         ("unknown id", 5, 11, None, "annotations[1].category_id")]),
         (["categories", 1, "id"], 1, [("used twice", None, None, None, "categories[1].id"),

@@ -7,6 +7,8 @@ from typing import Any
 from .faults import FaultLog
 from .reading import MAX_FRAME_PIXELS, brief, is_frame_size
 
+MAX_ID = 2**63  # that training takes
+
 
 @dataclass
 class Video:
@@ -74,8 +76,8 @@ def _entries(content: dict[str, Any], key: str, log: FaultLog) -> list[tuple[int
 def _check_id(entry: dict[str, Any], place: str, first_places: dict[int, str], log: FaultLog) -> int | None:
     """The id of an entry if it is good and new."""
     found = entry.get("id")
-    if type(found) is not int:
-        log.add("field", f"{place}.id", brief(found), "an integer")
+    if type(found) is not int or abs(found) > MAX_ID:
+        log.add("field", f"{place}.id", brief(found), "an integer of at most 64 bits")
         return None
     if found in first_places:
         log.add("used twice", f"{place}.id", brief(found), f"another id than that of {first_places[found]}")
