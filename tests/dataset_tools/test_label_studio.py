@@ -79,15 +79,29 @@ def test_rotation_is_clockwise_around_the_upper_left_corner(read):
 def test_json_is_good(read):
     first = task([key_frame(1)], [key_frame(2, x=90.0, width=50.0)], [])
     first["annotations"][0]["result"].append({"type": "choices", "value": {"choices": ["day"]}})
+    first["annotations"][0]["result"].append({"from_id": "r0", "to_id": "r1", "type": "relation"})
     first["annotations"].append({"was_cancelled": True, "result": [{"type": "brushlabels"}]})
     write_frames(read.root / "frames/13", range(6))
     second = {**task([key_frame(1)], video="s3://bucket/other.mp4?x=1"), "id": 13}
     videos, categories, remarks = read([first, second])
-    assert remarks == ["1 results of type choices have no region and were left out"]
+    assert remarks == [f"1 results of type {kind} have no region and were left out" for kind in ("choices", "relation")]
     assert [video.file_names[0] for video in videos] == ["my.clip/0.jpg", "13/0.jpg"]
     path = read.root / "out.json"
     path.write_text(json.dumps(ytvis_content(videos, categories, "test")))
     assert check_dataset(path, read.root / "frames").faults == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/data/local-files/?d=my+videos%2Fmy.clip.mp4",
+        "/data/local-files/?x=1&d=my.clip.mp4",
+        "https://host/a%20b/my%2Eclip.mp4?token=1",
+    ],
+)
+def test_name_of_the_video_stands_in_its_url(read, url):
+    videos, _, _ = read([task([key_frame(1)], video=url)])
+    assert videos[0].file_names[0] == "my.clip/0.jpg"
 
 
 RESULT = [0, "annotations", 0, "result", 0]

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote, unquote_plus
 
 import numpy as np
 
@@ -21,7 +22,17 @@ from .shapes import find_frames, rotated_box_mask
 from .tracks import Rle, Track, TrackedVideo
 
 BOX_KEYS = ("x", "y", "width", "height")
-WITHOUT_REGION = ("choices", "datetime", "number", "pairwise", "rating", "taxonomy", "textarea", "timelinelabels")
+WITHOUT_REGION = (
+    "choices",
+    "datetime",
+    "number",
+    "pairwise",
+    "rating",
+    "relation",
+    "taxonomy",
+    "textarea",
+    "timelinelabels",
+)
 UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-")  # that Label Studio puts before the names of uploaded files
 MAX_PERCENT = 1000.0
 
@@ -110,11 +121,18 @@ def _names(task: Mapping[str, Any], place: str) -> list[str]:
     """Names that the folder of the frames may have."""
     data = task.get("data")
     paths = [value for value in data.values() if isinstance(value, str)] if isinstance(data, dict) else []
-    stems = [PurePosixPath(path.split("?")[0]).stem for path in paths]
+    stems = [PurePosixPath(part).stem for path in paths for part in _parts_of_url(path)]
     if not stems:
         raise ValueError(f"{place}.data: found {brief(data)}, expected the path of a video")
     names = [name for stem in stems for name in (stem, UPLOAD_PREFIX.sub("", stem, count=1)) if name]
     return [*names, str(task["id"])] if type(task.get("id")) is int and abs(task["id"]) < 10**18 else names
+
+
+def _parts_of_url(url: str) -> list[str]:
+    """Where the path of a video's file stands: in the URL's path or, of Label Studio's local files, behind "?d="."""
+    path, _, query = url.partition("?")
+    local = [unquote_plus(field[2:]) for field in query.split("&") if field.startswith("d=")]
+    return [*local, unquote(path), path]
 
 
 def _read_track(result: Mapping[str, Any], place: str, num_frames: int, size: tuple[int, int]) -> Track | None:
