@@ -181,6 +181,18 @@ def test_evaluating_the_last_checkpoint(data, train_net, tmp_path, monkeypatch):
         assert all(torch.equal(own[name], weights[name]) for name in own if name != "criterion.empty_weight")
 
 
+def test_classes_that_the_terminal_cannot_show(data, tmp_path, monkeypatch):
+    content = json.loads((data / "shapes" / "val.json").read_text())
+    content["categories"][0]["name"] = "猫"
+    (tmp_path / "own.json").write_text(json.dumps(content))
+    entry = ["own", str(tmp_path / "own.json"), str(data / "shapes" / "val" / "JPEGImages")]
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    ended = run(tmp_path, data, "--eval-only", "DATASETS.VIDEO_JSON", str([entry]), "DATASETS.TEST", "('own',)")
+    assert ended.returncode == 0
+    assert "| \\u732b " in ended.stdout
+    assert "Logging error" not in ended.stderr
+
+
 def test_expected_results_decide_the_status(data, train_net, tmp_path):
     expected = ["TEST.EXPECTED_RESULTS", [["segm", "AP", -10.0, 1.0]]]
     cfg = tiny_config(tmp_path, "DATASETS.TEST", (f"{PREFIX}_val",), *expected)

@@ -271,6 +271,7 @@ def run(demo: Demo, jobs: Sequence[Job], output: Path) -> list[VideoReadError]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Returns the exit status: 0, or 1 after an error, which is written to stderr."""
     args = get_parser().parse_args(argv)
+    sys.stdout.reconfigure(errors="backslashreplace")  # for names of classes that the terminal cannot show
     setup_logger(name="fvcore")
     setup_logger()
     try:

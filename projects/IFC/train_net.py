@@ -30,6 +30,7 @@ from ifc.evaluation.evaluator import IncompleteResultsError
 
 def main(args: Namespace, cfg: CfgNode) -> dict | None:
     """One process: train, or with --eval-only evaluate."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # for names of classes that the terminal cannot show
     with one_clear_error():
         default_setup(cfg, args)
         setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="ifc")
