@@ -133,6 +133,17 @@ def test_every_test_set_has_its_own_mapper_and_evaluator(data, tmp_path):
     assert json.loads((inference / "engine_coco_val" / "coco_instances_results.json").read_text())
 
 
+@pytest.mark.parametrize("optimizer", ["ADAMW", "SGD"])
+def test_resuming_with_other_classes(data, tmp_path, variant, optimizer):
+    """A finetuning's class head may start fresh, not that of a training that goes on."""
+    trained(tiny_config(tmp_path, *TRAIN, *NO_TEST, "SOLVER.OPTIMIZER", optimizer))
+    name = variant("train", lambda content: content["categories"].append({"id": 99, "name": "new"}))
+    opts = ["DATASETS.TRAIN", (name,), "MODEL.IFC.NUM_CLASSES", 7, "SOLVER.OPTIMIZER", optimizer]
+    trainer = Trainer(tiny_config(tmp_path, *opts, *NO_TEST))
+    with pytest.raises(ValueError, match=r"^--resume: expected .* does not fit: \w+ of shape \[7.* of shape \[8"):
+        trainer.resume_or_load(resume=True)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [

@@ -62,6 +62,7 @@ class Trainer(DefaultTrainer):
         try:
             TrainerBase.load_state_dict(self, state_dict)
             self._trainer.load_state_dict(state_dict["_trainer"])
+            _check_shapes(self._trainer.optimizer)
         except (KeyError, ValueError) as error:
             raise ValueError(
                 f"--resume: expected a checkpoint of a training with this config in {self.cfg.OUTPUT_DIR}, found one "
@@ -124,6 +125,15 @@ class Trainer(DefaultTrainer):
         evaluator = ImageEvaluator(dataset_name, output_dir)
         check_ground_truth(evaluator.ground_truth, MetadataCatalog.get(dataset_name).json_file)
         return evaluator
+
+
+def _check_shapes(optimizer: torch.optim.Optimizer) -> None:
+    """Whether the optimizer's state fits the parameters, which torch finds out when it makes a step."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.dim() > 0 and value.shape != parameter.shape:
+                found, expected = list(value.shape), list(parameter.shape)
+                raise ValueError(f"{name} of shape {found} for a parameter of shape {expected}")
 
 
 def distribute(model: nn.Module) -> nn.Module:
