@@ -26,7 +26,7 @@ import bare_ifc  # noqa: F401 - before anything of ifc, which otherwise loads to
 from tabulate import tabulate
 
 from ifc.evaluation import breakdown, errors, tracks, video_ap
-from ifc.files import write_json
+from ifc.files import refuse_input, write_json
 
 REPORT_FILE = "report.html"
 CATEGORY_PAIRS_A_ROW = 3  # (category, AP) pairs in a row of the printed table
@@ -102,9 +102,7 @@ def _prepare(args: argparse.Namespace) -> None:
     if args.json:
         if os.path.isdir(args.json) or not os.path.isdir(os.path.dirname(args.json) or "."):
             raise NotADirectoryError(f"--json: expected a file in an existing folder, found {args.json}")
-        for source in (args.gt, args.results):
-            if os.path.exists(args.json) and os.path.samefile(args.json, source):
-                raise FileExistsError(f"--json: found {source}, which is to be read, expected the name of another file")
+        refuse_input(args.json, [args.gt, args.results])
 
 
 def _to_json(

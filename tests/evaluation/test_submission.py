@@ -3,6 +3,7 @@
 
 import json
 import math
+import re
 import zipfile
 
 import numpy as np
@@ -107,8 +108,9 @@ def test_a_file_that_is_no_list_of_results(split, tmp_path):
 
 def test_what_is_read_is_not_overwritten(tmp_path):
     path, split = write(tmp_path / "results.json", [result()]), write(tmp_path / "valid.json", SPLIT)
-    for output, found in ((path, "the results themselves"), (split, "the split itself")):
-        with pytest.raises(FileExistsError, match=f"found {found}, expected the name of another file"):
+    for output in (path, split):
+        expected = f"found {re.escape(str(output))}, which is to be read, expected the name of another file"
+        with pytest.raises(FileExistsError, match=expected):
             write_submission(path, read_ground_truth(split), output.parent / "." / output.name)
     assert json.loads(path.read_text()) == [result()]
     assert json.loads(split.read_text()) == SPLIT

@@ -56,7 +56,7 @@ def test_data_set_is_not_overwritten_by_its_faults(check, small, capsys):
     before = small.write().read_bytes()
     with pytest.raises(SystemExit):
         check([str(small.path), str(small.image_root), "--json", str(small.path), "--workers", "1"])
-    assert "found the data set itself" in capsys.readouterr().err
+    assert f"found {small.path}, which is to be read" in capsys.readouterr().err
     assert small.path.read_bytes() == before
 
 

@@ -80,7 +80,7 @@ def test_source_is_not_overwritten(convert, capsys, options):
     before = target.read_bytes()
     with pytest.raises(SystemExit):
         convert(options.split())
-    assert "found the data set itself" in capsys.readouterr().err
+    assert f"{target.name}, which is to be read, expected the name of another file" in capsys.readouterr().err
     assert target.read_bytes() == before
 
 

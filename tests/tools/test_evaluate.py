@@ -91,7 +91,7 @@ NO_ANNOTATIONS = {"videos": [], "categories": []}
             None,
             "[]",
             ("--json", "./results.json"),
-            "--json: found results.json, which is to be read, expected the name",
+            "./results.json: found results.json, which is to be read, expected the name",
         ),
         (None, "[]", ("--tracking",), "needs a library that is missing: tracking metrics need the library TrackEval"),
         (None, "[]", ("--report", "r"), "needs a library that is missing: jinja2 is not there"),

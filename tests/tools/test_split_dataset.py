@@ -65,7 +65,7 @@ def test_neither_a_split_nor_the_source_is_overwritten_unasked(split, source, tm
     split(options)
     for more, message in (
         (["--seed", "1"], "exists already"),
-        (["--overwrite", "--output", str(tmp_path)], "the data set itself"),
+        (["--overwrite", "--output", str(tmp_path)], "train.json, which is to be read"),
     ):
         if "--overwrite" in more:
             source.rename(tmp_path / "train.json")

@@ -33,10 +33,10 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def refuse_input(path: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -> None:
-    """Raise ValueError if `path`, which is to be written, is one of the files `inputs`, by whatever name."""
+    """Raise FileExistsError if `path`, which is to be written, is one of the files `inputs`, by whatever name."""
     for other in inputs:
         if os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other):
-            raise ValueError(f"{path}: found the data set itself ({other}), expected another file to write")
+            raise FileExistsError(f"{path}: found {other}, which is to be read, expected the name of another file")
 
 
 def write_json(path: str | os.PathLike, content: Any, **options: Any) -> None:

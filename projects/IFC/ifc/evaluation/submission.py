@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..files import whole_file
+from ..files import refuse_input, whole_file
 from .masks import Video, brief, check_mask, list_of_masks, read_masks
 from .tracks import GroundTruth, load_results, read_category_id, read_score, read_video_id
 from .video_ap import MAX_RESULTS
@@ -39,9 +39,7 @@ def write_submission(results_file: str | os.PathLike, split: GroundTruth, zip_fi
         OSError: a file cannot be read or written.
         SubmissionError: the results have faults; nothing is written.
     """
-    for source, what in ((results_file, "the results themselves"), (split.source, "the split itself")):
-        if os.path.exists(source) and os.path.exists(zip_file) and os.path.samefile(source, zip_file):
-            raise FileExistsError(f"{zip_file}: found {what}, expected the name of another file")
+    refuse_input(zip_file, [results_file, split.source])
     try:
         name, records = load_results(results_file)
     except ValueError as error:
