@@ -22,20 +22,18 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from pycocotools import mask as mask_utils
-from tqdm import tqdm
 
 from ..files import write_json
+from ..parallel import map_videos
 
 __all__ = ["CATEGORIES", "ShapesVideo", "render_video", "write_coco", "write_ytvis"]
 
@@ -594,9 +592,9 @@ def write_ytvis(
     try:
         staging.images.mkdir(parents=True)
         write = partial(_write_video, staging.images, seed, (height, width), length, instance_range)
-        with contextlib.closing(_map_videos(write, num_videos, num_workers)) as records:
-            progress = tqdm(records, desc=split, total=num_videos, unit="video", disable=not show_progress)
-            content = _ytvis_content(progress, seed)
+        bar, one_thread = split if show_progress else None, partial(cv2.setNumThreads, 1)
+        with contextlib.closing(map_videos(write, range(num_videos), num_workers, bar, one_thread)) as records:
+            content = _ytvis_content(records, seed)
         staging.ytvis_json.write_text(json.dumps(content, separators=(",", ":")), encoding="ascii")
         # The annotation file goes first and comes last: where it is, the frames it names are there.
         paths.ytvis_json.unlink(missing_ok=True)
@@ -608,19 +606,6 @@ def write_ytvis(
     finally:
         shutil.rmtree(staging.root, ignore_errors=True)
     return paths.ytvis_json
-
-
-def _map_videos(write: partial, num_videos: int, num_workers: int) -> Iterator[dict[str, Any]]:
-    """``write`` applied to each video index, in order, by one or several processes."""
-    if num_workers == 1:
-        yield from map(write, range(num_videos))
-        return
-    # Not forked: OpenCV's and torch's threads do not survive that.
-    executor = ProcessPoolExecutor(min(num_workers, num_videos), get_context("spawn"), cv2.setNumThreads, (1,))
-    try:
-        yield from executor.map(write, range(num_videos))
-    finally:
-        executor.shutdown(cancel_futures=True)
 
 
 def _write_video(

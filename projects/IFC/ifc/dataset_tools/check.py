@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from ..parallel import map_videos
 from .faults import Fault, FaultLog
 from .frames import BadImageError, check_image
-from .parallel import map_videos
 from .polygons import MAX_OUTLINE, fill, outline
 from .reading import brief, is_frame_size, is_number, read_json
 from .rle import measure, read_runs

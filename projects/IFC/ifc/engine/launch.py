@@ -2,17 +2,17 @@
 """Starting one process a GPU, or several processes on the CPU, and ending them all with one message."""
 
 import contextlib
-import multiprocessing
 import os
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from detectron2.engine import launch as launch_on_gpus
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+
+from ..parallel import end_with_parent
 
 
 def check_processes(num_processes: int, num_machines: int, machine_rank: int, dist_url: str, device: str) -> None:
@@ -94,9 +94,7 @@ def _launched(folder: str) -> Iterator[None]:
     """What a launched process owes the launching one: to end with it, however that is ended, and to leave the message
     of a `sys.exit(message)` in `folder`, for it to print.
     """
-    launcher = multiprocessing.parent_process()
-    if launcher is not None:
-        threading.Thread(target=_end_with, args=(launcher,), daemon=True).start()
+    end_with_parent()
     try:
         yield
     except SystemExit as end:
@@ -106,11 +104,6 @@ def _launched(folder: str) -> Iterator[None]:
         unfinished.write_text(end.code)
         unfinished.replace(unfinished.with_suffix(".message"))
         sys.exit(1)
-
-
-def _end_with(process: multiprocessing.process.BaseProcess) -> None:
-    process.join()
-    os._exit(1)  # at once: the main thread may be waiting for another process
 
 
 def _run(folder: str, main: Callable[..., object], args: tuple) -> None:

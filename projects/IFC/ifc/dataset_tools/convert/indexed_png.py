@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from ...files import write_json
+from ...parallel import map_videos
 from ..frames import image_size, list_frames, natural_order, read_image
-from ..parallel import map_videos
 from ..reading import brief, read_json
 from .from_ytvis import ReadVideo, label_map, read_ytvis, whole_folder
 from .tracks import Rle, Track, TrackedVideo, encode

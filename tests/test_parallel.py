@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-TOOLS = Path(__file__).parents[2] / "tools"
+TOOLS = Path(__file__).parents[1] / "tools"
 
 PROGRAM = f"""
 import sys
@@ -13,7 +13,7 @@ import time
 
 sys.path.append({str(TOOLS)!r})
 import bare_ifc
-from ifc.dataset_tools.parallel import map_videos
+from ifc.parallel import map_videos
 
 if __name__ == "__main__":
     results = map_videos(time.sleep, [0, 0, 60, 60], 2, None)
