@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as mask_utils
 
-from ..html_page import HtmlPage
+from ..html_page import HtmlPage, plot_text
 from .check import CheckResult
 from .faults import KINDS
 from .frames import read_image
@@ -27,7 +27,6 @@ PICTURE_WIDTH = 480
 OPACITY = 0.45
 GOLDEN_RATIO = 0.618034  # of the circle of hues between two masks: neighbours differ most
 MAX_BARS = 60
-LAST_LETTER = 0x52F  # that matplotlib's own font has without gaps: Latin, Greek, Cyrillic
 
 
 def make_page(result: CheckResult, json_file: str | os.PathLike, image_root: str | os.PathLike) -> HtmlPage:
@@ -103,7 +102,7 @@ def _class_plot(counts: dict[int, int], categories: dict[int, str]) -> Figure:
     shown = sorted(counts, key=lambda category_id: -counts[category_id])[:MAX_BARS]
     figure = Figure(figsize=(6, 0.8 + 0.22 * len(shown)))
     axes = figure.subplots()
-    labels = [_label(category_id, categories[category_id]) for category_id in shown]
+    labels = [plot_text(categories[category_id], 30) for category_id in shown]
     axes.barh(range(len(shown)), [counts[category_id] for category_id in shown], tick_label=labels)
     axes.bar_label(axes.containers[0], padding=2, fontsize=8)
     axes.invert_yaxis()
@@ -112,13 +111,6 @@ def _class_plot(counts: dict[int, int], categories: dict[int, str]) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def _label(category_id: int, name: str) -> str:
-    """A name for a plot, not too long and without the dollar that starts a formula; the id if the font lacks it."""
-    if not name.isprintable() or any(ord(letter) > LAST_LETTER for letter in name):
-        return f"id {category_id}"
-    return (name if len(name) <= 30 else f"{name[:29]}…").replace("$", r"\$")
 
 
 def _histogram(values: Sequence[int], xlabel: str, ylabel: str) -> Figure:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..html_page import HtmlPage
+from ..html_page import HtmlPage, plot_text
 from .breakdown import GroupNumbers, track_length
 from .errors import BACKGROUND_IOU, CORRECT, FOREGROUND_IOU, IGNORED, ErrorCost, VideoFindings, confusion
 from .identity import count_switches, frame_overlaps
@@ -163,7 +163,7 @@ def _add_curves(page: HtmlPage, evaluation: Evaluation) -> None:
         for threshold, style in ((0.5, "-"), (0.75, "--")):
             curve = precision[threshold_index(threshold), :, category]
             axes.plot(RECALL_THRESHOLDS, curve, style, color="tab:blue")
-        axes.set_title(_plain(names[category], 24), fontsize=8)
+        axes.set_title(plot_text(names[category], 24), fontsize=8)
     for axes in panels[len(shown) :]:
         axes.set_axis_off()
     left_out = f"; the first {CURVE_PANELS} of {len(measured)}" if len(measured) > CURVE_PANELS else ""
@@ -175,13 +175,6 @@ def _unit_axes(axes, x_label: str = "", y_label: str = ""):
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.3)
     return axes
-
-
-def _plain(text: str, length: int) -> str:
-    """Text for a plot, where "$" would begin a formula and what cannot be printed would spoil the file."""
-    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-    text = text if len(text) <= length else text[: length - 1] + "…"
-    return text.replace("$", r"\$")
 
 
 def _add_distributions(page: HtmlPage, evaluation: Evaluation) -> None:
@@ -289,7 +282,7 @@ def _confusion_figure(counts: np.ndarray, names: list[str]) -> Figure:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, shrink=0.6)
-    labels = [_plain(name, 20) for name in names]
+    labels = [plot_text(name, 20) for name in names]
     axes.set_xticks(range(len(counts)), [*labels, "missed"], rotation=90, fontsize=7)
     axes.set_yticks(range(len(counts)), [*labels, "no object"], fontsize=7)
     axes.set(xlabel="found as", ylabel="is")
