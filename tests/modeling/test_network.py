@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ifc.modeling import FrameFeatures, IfcNetwork
+from ifc.modeling import FrameFeatures, IfcNetwork, Transformer
 
 from .test_backbone import narrow_backbone
 
@@ -11,10 +11,7 @@ from .test_backbone import narrow_backbone
 @pytest.fixture(scope="module")
 def network() -> IfcNetwork:
     torch.manual_seed(0)
-    return IfcNetwork(
-        narrow_backbone(["res2", "res3", "res4", "res5"]),
-        num_classes=5,
-        num_queries=7,
+    transformer = Transformer(
         dim=32,
         num_heads=4,
         dim_feedforward=64,
@@ -23,7 +20,9 @@ def network() -> IfcNetwork:
         enc_layers=2,
         dec_layers=2,
         num_memory=3,
-    ).eval()
+    )
+    backbone = narrow_backbone(["res2", "res3", "res4", "res5"])
+    return IfcNetwork(backbone, transformer, num_classes=5, num_queries=7).eval()
 
 
 @pytest.mark.parametrize("size", [(32, 32), (70, 110)])

@@ -11,7 +11,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from .inference import InferenceNetwork, VideoInference, infer_image
-from .modeling import ClipPrediction, FrameNormalizer, IfcNetwork
+from .modeling import ClipPrediction, FrameNormalizer, IfcNetwork, Transformer
 from .read_ahead import ReadablePart
 from .training import ClipCriterion, HungarianMatcher, prepare_targets
 
@@ -56,10 +56,7 @@ class Ifc(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         ifc = cfg.MODEL.IFC
-        network = IfcNetwork(
-            build_backbone(cfg),
-            num_classes=ifc.NUM_CLASSES,
-            num_queries=ifc.NUM_OBJECT_QUERIES,
+        transformer = Transformer(
             dim=ifc.HIDDEN_DIM,
             num_heads=ifc.NHEADS,
             dim_feedforward=ifc.DIM_FEEDFORWARD,
@@ -68,6 +65,12 @@ class Ifc(nn.Module):
             enc_layers=ifc.ENC_LAYERS,
             dec_layers=ifc.DEC_LAYERS,
             num_memory=ifc.NUM_MEMORY_BUS,
+        )
+        network = IfcNetwork(
+            build_backbone(cfg),
+            transformer,
+            num_classes=ifc.NUM_CLASSES,
+            num_queries=ifc.NUM_OBJECT_QUERIES,
             channels_last=ifc.CHANNELS_LAST,
         )
         normalize = FrameNormalizer(cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD)

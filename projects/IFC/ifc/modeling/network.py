@@ -86,44 +86,27 @@ class IfcNetwork(nn.Module):
 
     Args:
         backbone: a detectron2 backbone with features res3, res4, res5.
+        transformer: encoder and decoder, of width D.
         num_classes: C, "no object" not counted.
         num_queries: Q.
-        dim: D.
         channels_last: keep the convolutions' weights and inputs in NHWC memory.
-        transformer arguments: see `Transformer`.
     """
 
     def __init__(
         self,
         backbone: Backbone,
+        transformer: Transformer,
         *,
         num_classes: int,
         num_queries: int,
-        dim: int,
-        num_heads: int,
-        dim_feedforward: int,
-        dropout: float,
-        pre_norm: bool,
-        enc_layers: int,
-        dec_layers: int,
-        num_memory: int,
         channels_last: bool = False,
     ):
         super().__init__()
         masked_backbone = MaskedBackbone(backbone)
-        shapes = masked_backbone.output_shape()
+        shapes, dim = masked_backbone.output_shape(), transformer.dim
         self.backbone = nn.ModuleList([masked_backbone])  # the checkpoints' name is backbone.0
         self.input_proj = nn.Conv2d(shapes["res5"].channels, dim, 1)
-        self.transformer = Transformer(
-            dim=dim,
-            num_heads=num_heads,
-            dim_feedforward=dim_feedforward,
-            dropout=dropout,
-            pre_norm=pre_norm,
-            enc_layers=enc_layers,
-            dec_layers=dec_layers,
-            num_memory=num_memory,
-        )
+        self.transformer = transformer
         self.query_embed = nn.Embedding(num_queries, dim)
         self.class_embed = MLP(dim, num_classes + 1, 2)
         self.mask_head = MaskHead(dim, shapes["res4"].channels, shapes["res3"].channels)

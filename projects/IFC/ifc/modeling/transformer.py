@@ -248,6 +248,7 @@ class Transformer(nn.Module):
         num_memory: int,
     ):
         super().__init__()
+        self.dim = dim
         layer = (dim, num_heads, dim_feedforward, dropout, pre_norm)
         # "bus" is the checkpoints' word for the memory tokens.
         self.memory_bus = nn.Parameter(torch.empty(num_memory, dim))
@@ -258,8 +259,9 @@ class Transformer(nn.Module):
             for parameter in module.parameters():
                 if parameter.dim() > 1:
                     nn.init.xavier_uniform_(parameter)
-        for memory in (self.memory_bus, self.memory_pos):
-            nn.init.kaiming_normal_(memory, mode="fan_out", nonlinearity="relu")
+        if num_memory > 0:
+            for memory in (self.memory_bus, self.memory_pos):
+                nn.init.kaiming_normal_(memory, mode="fan_out", nonlinearity="relu")
 
     def encode_frames(
         self, cells: Tensor, position: Tensor, padding: Tensor | None
