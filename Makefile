@@ -2,9 +2,9 @@
 # `make demo` and `make test` set everything up in .venv and then do their job; a second call reuses what is there.
 # PYTHON=python3.12 picks the interpreter that .venv is made with (`make clean` first, to make it anew).
 
-PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
 	$$python -c '$(PYTHON_FITS)' 2>/dev/null && { echo $$python; break; }; done)
-PYTHON_FITS := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
+PYTHON_FITS := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -32,10 +32,10 @@ help:
 # Set-up, in the order of how often each step has to be done again.
 
 $(VENV)/.made:
-	@test -n '$(PYTHON)' || { echo 'IFC needs Python 3.10, 3.11 or 3.12, and none is on the PATH.' \
+	@test -n '$(PYTHON)' || { echo 'IFC needs Python 3.10 to 3.13, and none is on the PATH.' \
 		'Install one, or name it: make PYTHON=/path/to/python3.11' >&2; exit 1; }
 	@'$(PYTHON)' -c 'pass' || { echo 'PYTHON=$(PYTHON) does not run.' >&2; exit 1; }
-	@'$(PYTHON)' -c '$(PYTHON_FITS)' || { echo "IFC needs Python 3.10, 3.11 or 3.12; PYTHON=$(PYTHON) is" \
+	@'$(PYTHON)' -c '$(PYTHON_FITS)' || { echo "IFC needs Python 3.10 to 3.13; PYTHON=$(PYTHON) is" \
 		"$$('$(PYTHON)' -V)." >&2; exit 1; }
 	'$(PYTHON)' -m venv $(VENV)
 	@touch $@

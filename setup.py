@@ -18,11 +18,12 @@ setup(
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Image Recognition",
     ],
     packages=find_packages("projects/IFC", include=["ifc", "ifc.*"]),
     package_dir={"ifc": "projects/IFC/ifc"},
-    python_requires=">=3.10,<3.13",
+    python_requires=">=3.10,<3.14",
     install_requires=[
         "torch>=2.11,<2.15",
         "torchvision>=0.26,<0.30",

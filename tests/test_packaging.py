@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parents[1]
-PYTHONS = ("3.10", "3.11", "3.12")
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 
 def plugin_requirements() -> dict[str, Requirement]:
@@ -60,7 +60,7 @@ def test_ranges(package: str, inside: list[str], outside: list[str]) -> None:
 
 def test_python_range() -> None:
     supported = SpecifierSet(metadata("detectron2-ifc")["Requires-Python"])
-    assert [minor for minor in range(20) if f"3.{minor}.1" in supported] == [10, 11, 12]
+    assert [minor for minor in range(20) if f"3.{minor}.1" in supported] == [10, 11, 12, 13]
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -126,12 +126,12 @@ def make(folder: Path, *arguments: str, path: Path | None = None) -> subprocess.
     )
 
 
-@pytest.mark.parametrize("version", [(3, 9), (3, 13), (2, 7)])
+@pytest.mark.parametrize("version", [(3, 9), (3, 14), (2, 7)])
 def test_make_refuses_other_pythons(makefile: Path, version: tuple[int, int]) -> None:
     python = fake_python(makefile, version)
     result = make(makefile, ".venv/.made", f"PYTHON={python}")
     assert result.returncode != 0
-    expected = f"IFC needs Python 3.10, 3.11 or 3.12; PYTHON={python} is Python {version[0]}.{version[1]}.0."
+    expected = f"IFC needs Python 3.10 to 3.13; PYTHON={python} is Python {version[0]}.{version[1]}.0."
     assert expected in result.stderr
     assert not (makefile / ".venv").exists()
 
@@ -140,10 +140,10 @@ def test_make_says_that_no_python_fits(makefile: Path) -> None:
     folder = makefile / "bin"
     folder.mkdir()
     (folder / "sh").symlink_to("/bin/sh")
-    fake_python(folder, (3, 13))
+    fake_python(folder, (3, 14))
     result = make(makefile, ".venv/.made", path=folder)
     assert result.returncode != 0
-    assert "IFC needs Python 3.10, 3.11 or 3.12, and none is on the PATH." in result.stderr
+    assert "IFC needs Python 3.10 to 3.13, and none is on the PATH." in result.stderr
 
 
 def test_make_says_that_python_does_not_run(makefile: Path) -> None:
@@ -152,7 +152,7 @@ def test_make_says_that_python_does_not_run(makefile: Path) -> None:
     assert "PYTHON=/no/such/python does not run." in result.stderr
 
 
-@pytest.mark.parametrize("version", [(3, 10), (3, 12)])
+@pytest.mark.parametrize("version", [(3, 10), (3, 13)])
 def test_make_takes_the_python_it_is_given(makefile: Path, version: tuple[int, int]) -> None:
     result = make(makefile, ".venv/.made", f"PYTHON={fake_python(makefile, version)}")
     assert result.returncode == 0, result.stderr

@@ -20,7 +20,7 @@ OLDEST_PYTHON = "3.10"
 PINS = ("torch==2.14.1", "torchvision==0.29.1")
 LOCK = Path(__file__).resolve().parents[1] / "requirements.lock"
 HEADER = """\
-# Every package that IFC is tested with, for Python 3.10 to 3.12, with the sha256 of its files on PyPI.
+# Every package that IFC is tested with, for Python 3.10 to 3.13, with the sha256 of its files on PyPI.
 # Made by `make lock` (tools/make_lock.py) from setup.py and from what detectron2 needs: do not edit.
 """
 
