@@ -176,7 +176,16 @@ def test_absent_and_empty_masks_draw_nothing():
 
 @pytest.mark.parametrize(
     ("height", "width", "scale"),
-    [(128, 192, 3), (192, 128, 3), (359, 640, 2), (360, 640, 1), (720, 1280, 1), (1, 1, 360)],
+    [
+        (128, 192, 3),
+        (192, 128, 3),
+        (359, 640, 2),
+        (360, 640, 1),
+        (720, 1280, 1),
+        (1, 1, 360),
+        (2, 600, 6),
+        (4, 5000, 1),
+    ],
 )
 def test_default_scale(height, width, scale):
     assert default_scale(height, width) == scale

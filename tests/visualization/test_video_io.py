@@ -10,7 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
-from ifc.visualization import FolderReader, ImageReader, VideoReader, VideoReadError, VideoWriter, open_frames
+from ifc.visualization import (
+    FolderReader,
+    ImageReader,
+    VideoReader,
+    VideoReadError,
+    VideoWriteError,
+    VideoWriter,
+    open_frames,
+)
 
 
 def gradient_frames(num_frames, height=48, width=80):
@@ -94,7 +102,7 @@ def test_odd_sizes_are_padded_with_their_edge(tmp_path, height, width):
         assert np.abs(padded[-1] - got[-1]).mean() < 8 and np.abs(padded[:, -1] - got[:, -1]).mean() < 8
 
 
-@pytest.mark.parametrize("frame_rate", [Fraction(24000, 1001), 12.5, 60, 1 / 3])
+@pytest.mark.parametrize("frame_rate", [Fraction(24000, 1001), 12.5, 60, 1 / 3, Fraction(20, 68401), 0.001])
 def test_frame_rate_is_kept(tmp_path, frame_rate):
     path = write_video(tmp_path / "clip.mp4", gradient_frames(4), frame_rate)
     assert float(VideoReader(path).frame_rate) == pytest.approx(float(frame_rate))
@@ -125,6 +133,22 @@ def test_writer_rejects_wrong_frames(tmp_path):
         writer.write(np.zeros((50, 80, 3), np.uint8))
     with pytest.raises(ValueError, match="no frame was written"), VideoWriter(path, 25):
         pass
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "frame_rate", "message"),
+    [
+        ((2, 16386), 25, r"found frames of 16386x2 \(width x height\), expected at most 16384 pixels a side"),
+        ((2, 2), 1e-9, "the video cannot be written: "),
+    ],
+)
+def test_video_that_cannot_be_written_is_named(tmp_path, size, frame_rate, message):
+    with (
+        pytest.raises(VideoWriteError, match=rf"clip\.mp4: {message}"),
+        VideoWriter(tmp_path / "clip.mp4", frame_rate) as writer,
+    ):
+        writer.write(np.zeros((*size, 3), np.uint8))
     assert os.listdir(tmp_path) == []
 
 

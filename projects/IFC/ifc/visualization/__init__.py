@@ -2,7 +2,16 @@
 """Reading and writing video, and drawing tracks onto it."""
 
 from .overlay import DrawnTrack, OverlayDrawer, default_scale, select_tracks, track_color
-from .video_io import FolderReader, FrameSource, ImageReader, VideoReader, VideoReadError, VideoWriter, open_frames
+from .video_io import (
+    FolderReader,
+    FrameSource,
+    ImageReader,
+    VideoReader,
+    VideoReadError,
+    VideoWriteError,
+    VideoWriter,
+    open_frames,
+)
 
 __all__ = [
     "DrawnTrack",
@@ -12,6 +21,7 @@ __all__ = [
     "OverlayDrawer",
     "VideoReadError",
     "VideoReader",
+    "VideoWriteError",
     "VideoWriter",
     "default_scale",
     "open_frames",

@@ -21,6 +21,7 @@ from pycocotools import mask as mask_api
 _FILL_OPACITY = 0.45
 _GOLDEN_RATIO = 0.618033988749895
 _MIN_AUTO_HEIGHT = 360  # the shorter side, in pixels, below which a label of readable size would hide the objects
+_MAX_AUTO_WIDTH = 3840  # the longer side, in pixels, above which nothing is enlarged, however narrow it is
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
 
@@ -93,8 +94,12 @@ def track_color(track_id: int) -> tuple[int, int, int]:
 
 
 def default_scale(height: int, width: int) -> int:
-    """The smallest whole factor that brings the shorter side of a frame to a size on which labels are readable."""
-    return max(1, -(-_MIN_AUTO_HEIGHT // min(height, width)))
+    """
+    The smallest whole factor that brings the shorter side of a frame to a size on which labels are readable, or the
+    largest that does not make a screen's width of the longer side, if that is smaller.
+    """
+    wanted = -(-_MIN_AUTO_HEIGHT // min(height, width))
+    return max(1, min(wanted, _MAX_AUTO_WIDTH // max(height, width)))
 
 
 class OverlayDrawer:

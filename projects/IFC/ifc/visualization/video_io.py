@@ -40,6 +40,10 @@ class VideoReadError(ValueError):
     frame."""
 
 
+class VideoWriteError(OSError):
+    """A video that cannot be written. The message names the file."""
+
+
 class FrameSource(ABC):
     """
     Frames of one size, in order.
@@ -206,18 +210,22 @@ class VideoWriter:
         path: the file to write; an existing one is replaced.
         frame_rate: frames a second.
 
+    Raises:
+        VideoWriteError: by any method, if the file cannot be written or its frames are larger than `max_side`.
+
     Example:
         >>> with VideoWriter("overlay.mp4", frame_rate=reader.frame_rate) as writer:
         ...     for frame in reader:
         ...         writer.write(frame)
     """
 
+    max_side = 16384  # pixels; libx264 has no larger pictures
+
     def __init__(self, path: str | os.PathLike[str], frame_rate: Fraction | float):
         if not (math.isfinite(frame_rate) and frame_rate > 0):
             raise ValueError(f"{path}: frame_rate is {frame_rate}, expected a positive number")
         self.path = Path(path)
-        # 1001 is the largest denominator of the usual rates (30000/1001); libav has 32 bits for each part.
-        self.frame_rate = Fraction(frame_rate).limit_denominator(1001)
+        self.frame_rate = _small_fraction(frame_rate)
         self.num_frames = 0
         self._partial_path = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self._container: av.container.OutputContainer | None = None
@@ -237,7 +245,8 @@ class VideoWriter:
             raise ValueError(f"{self.path}: frame is {frame.shape} {frame.dtype}, expected (H, W, 3) uint8")
         if self._size is None:
             self._size = frame.shape[:2]
-            self._start()
+            with self._naming_the_file():
+                self._start()
         if frame.shape[:2] != self._size:
             raise ValueError(_size_change(f"{self.path}: frame {self.num_frames}", frame, self._size))
         height, width = self._size
@@ -245,11 +254,17 @@ class VideoWriter:
         picture = av.VideoFrame.from_ndarray(even, format="rgb24").reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
-        self._container.mux(self._stream.encode(picture))
+        with self._naming_the_file():
+            self._container.mux(self._stream.encode(picture))
         self.num_frames += 1
 
     def _start(self) -> None:
         height, width = self._size
+        if max(self._size) > self.max_side:
+            raise VideoWriteError(
+                f"{self.path}: found frames of {width}x{height} (width x height), expected at most {self.max_side} "
+                "pixels a side (H.264)"
+            )
         self._container = av.open(str(self._partial_path), "w", format="mp4", options={"movflags": "+faststart"})
         stream = self._container.add_stream(
             "libx264", rate=self.frame_rate, options={"crf": "20", "preset": "veryfast"}
@@ -261,6 +276,13 @@ class VideoWriter:
         codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
         self._stream = stream
 
+    @contextlib.contextmanager
+    def _naming_the_file(self) -> Iterator[None]:
+        try:
+            yield
+        except av.FFmpegError as error:
+            raise VideoWriteError(f"{self.path}: the video cannot be written: {_reason(error)}") from error
+
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -268,8 +290,9 @@ class VideoWriter:
             if exc_type is None:
                 if self._container is None:
                     raise ValueError(f"{self.path}: no frame was written, a video needs at least one")
-                self._container.mux(self._stream.encode(None))
-                self._container.close()
+                with self._naming_the_file():
+                    self._container.mux(self._stream.encode(None))
+                    self._container.close()
                 os.replace(self._partial_path, self.path)
         finally:
             if self._container is not None:
@@ -286,6 +309,13 @@ def _estimate_num_frames(
     if container.duration is None or frame_rate is None:
         return None
     return round(container.duration * frame_rate / av.time_base)
+
+
+def _small_fraction(rate: Fraction | float) -> Fraction:
+    """The rate of which libav, with 32 bits for each part, can keep both: 1001 is the largest denominator of the usual
+    ones (30000/1001). Of a rate below 1, as time lapses have, the duration of a frame is kept as exactly."""
+    rate = Fraction(rate)
+    return rate.limit_denominator(1001) if rate >= 1 else 1 / (1 / rate).limit_denominator(1001)
 
 
 def _to_upright_rgb(frame: av.VideoFrame) -> np.ndarray:
