@@ -61,6 +61,49 @@ def test_any_iterable_of_frames(segmenter, files, frames):
     assert segmenter(frame for frame in frames) == expected
 
 
+def test_frame_may_be_written_over_by_the_next(segmenter, frames):
+    def camera():
+        picture = np.empty_like(frames[0])
+        for frame in frames:
+            picture[:] = frame
+            yield picture
+            picture[:] = 0
+
+    assert segmenter(camera()) == segmenter(frames)
+
+
+@pytest.mark.parametrize(
+    ("frame", "found"),
+    [
+        (np.zeros((8, 8, 3), np.float32), r"an array \(8, 8, 3\) of float32"),
+        (np.zeros((8, 8), np.uint8), r"an array \(8, 8\) of uint8"),
+        (np.zeros((8, 8, 1), np.uint8), r"an array \(8, 8, 1\) of uint8"),
+        (np.zeros((8, 0, 3), np.uint8), r"an array \(8, 0, 3\) of uint8"),
+        (torch.zeros((8, 8, 3), dtype=torch.uint8), "a Tensor"),
+        (None, "a NoneType"),
+    ],
+)
+def test_what_is_no_rgb_array_is_named(segmenter, frames, frame, found):
+    expected = rf"found {found}, expected an array \(height, width, 3\) of uint8"
+    with pytest.raises(ValueError, match=f"frame 0: {expected}"):
+        segmenter([frame])
+    with pytest.raises(IncompleteVideoError, match=f"frame 2: {expected}"):
+        segmenter([*frames[:2], frame])
+    with pytest.raises(ValueError, match=f"image: {expected}"):
+        segmenter.segment_image(frame)
+
+
+def test_frames_that_vanish_when_resized_are_named(segmenter):
+    with pytest.raises(ValueError, match="frame 0: found 5000 x 1 pixels, expected a longer side of at most"):
+        segmenter([np.zeros((5000, 1, 3), np.uint8)])
+
+
+@pytest.mark.parametrize("frames_at_once", [0, -1])
+def test_stream_of_no_frames_at_once_is_an_error(segmenter, frames, frames_at_once):
+    with pytest.raises(ValueError, match=f"frames_at_once: found {frames_at_once}, expected at least 1"):
+        next(segmenter.stream(frames, frames_at_once))
+
+
 @pytest.mark.parametrize("frames_at_once", [1, 2, 100])
 def test_stream(segmenter, frames, frames_at_once):
     expected = segmenter(frames)

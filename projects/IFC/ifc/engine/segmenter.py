@@ -104,7 +104,8 @@ class VideoSegmenter:
         ...     print(frame.index, frame.masks)
 
     A video is the path of a video file or of a folder of frames, or any iterable of (H, W, 3) uint8 RGB arrays of one
-    size. It is read once, from the beginning to the end and ahead of the network; what is kept of it is its masks.
+    size. It is read once, from the beginning to the end and ahead of the network; what is kept of it is its masks. An
+    array may be filled anew for the next frame, as cameras do.
 
     Args:
         cfg: a checked config, see `setup_config`; its MODEL.WEIGHTS is loaded.
@@ -147,7 +148,7 @@ class VideoSegmenter:
         Raises:
             VideoReadError: if a file cannot be read at all.
             IncompleteVideoError: if reading ended with an error after some frames. It holds what was found in them.
-            ValueError: if there is no frame.
+            ValueError: if there is no frame, or the first one cannot be used.
         """
         reading = _Reading(self, video)
         prediction = self.model.inference(reading.frames, reading.size)
@@ -167,6 +168,8 @@ class VideoSegmenter:
             VideoReadError, ValueError: as `__call__`. An error in the middle of the video is the reader's own, and
                 comes after the last frame that could be read.
         """
+        if frames_at_once < 1:
+            raise ValueError(f"frames_at_once: found {frames_at_once}, expected at least 1")
         reading = _Reading(self, video)
         stream = self.model.inference.stream(reading.size)
         known = _KnownInstances()
@@ -179,11 +182,43 @@ class VideoSegmenter:
 
     def segment_image(self, image: np.ndarray) -> Instances:
         """The instances of an image, (H, W, 3) uint8 RGB: `pred_boxes`, `pred_masks` (N, H, W) bool, `scores` and
-        `pred_classes`."""
+        `pred_classes`.
+
+        Raises:
+            ValueError: if it is another array.
+        """
+        self._require_rgb(image, "image")
         height, width = image.shape[:2]
         with torch.no_grad():
             (result,) = self.model([{"image": self._to_input(image), "height": height, "width": width}])
         return result["instances"]
+
+    def require_size(self, height: int, width: int, name: str) -> None:
+        """
+        Raises:
+            ValueError: if nothing would be left of the shorter side of frames of this size when the longer one is
+                resized to INPUT.MAX_SIZE_TEST. `name` says what has this size.
+        """
+        shorter, longer = sorted((height, width))
+        if longer > 2 * self._resize.max_size * shorter:
+            raise ValueError(
+                f"{name}: found {height} x {width} pixels, expected a longer side of at most "
+                f"{2 * self._resize.max_size} times the shorter one (twice INPUT.MAX_SIZE_TEST)"
+            )
+
+    def _require_rgb(self, frame: Any, name: str) -> None:
+        expected = "an array (height, width, 3) of uint8"
+        if not isinstance(frame, np.ndarray):
+            raise ValueError(f"{name}: found a {type(frame).__name__}, expected {expected}")
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
+            raise ValueError(f"{name}: found an array {frame.shape} of {frame.dtype}, expected {expected}")
+        self.require_size(*frame.shape[:2], name)
+
+    def _copies(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The frames, checked, in memory of their own: who made them may use theirs again while these wait."""
+        for index, frame in enumerate(frames):
+            self._require_rgb(frame, f"frame {index}")
+            yield frame.copy()
 
     def _to_input(self, frame: np.ndarray) -> Tensor:
         return to_input(frame, self._resize, self._is_bgr)
@@ -212,7 +247,7 @@ class _Reading:
         source = open_frames(video) if isinstance(video, str | os.PathLike) else video
         frames = read_ahead(
             lambda frame: (frame.shape[:2], segmenter._to_input(frame)),
-            source,
+            segmenter._copies(source),
             workers=READING_THREADS,
         )
         first = next(frames, None)
