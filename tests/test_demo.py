@@ -4,7 +4,11 @@
 import importlib.util
 import json
 import os
+import shutil
+import signal
 import sys
+import threading
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -196,15 +200,96 @@ def test_results_survive_a_crash(demo, files, run, tmp_path, monkeypatch):
     def crash_on_second(self, video):
         calls.append(video)
         if len(calls) == 2:
-            raise KeyboardInterrupt
+            raise RuntimeError("crash")
         return segment(self, video)
 
     monkeypatch.setattr(VideoSegmenter, "__call__", crash_on_second)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RuntimeError, match="crash"):
         run(files / "clip.mp4", files / "frames")
     output = tmp_path / "output"
     check_video_results(read_json(output / "results.json"), read_json(output / "videos.json")["videos"])
     assert sorted(os.listdir(output)) == ["clip.mp4", "results.json", "videos.json"]
+
+
+def test_interrupt_keeps_the_frames_before_it(files, run, monkeypatch):
+    frames_of, usual = VideoReader.__iter__, signal.getsignal(signal.SIGINT)
+
+    def interrupted(self):
+        for index, frame in enumerate(frames_of(self)):
+            if index == 2 and signal.getsignal(signal.SIGINT) is not usual:  # tracking, not drawing
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+                while signal.getsignal(signal.SIGINT) is not usual:  # until it was noticed
+                    time.sleep(0.001)
+            yield frame
+
+    monkeypatch.setattr(VideoReader, "__iter__", interrupted)
+    status, errors, output = run(files / "clip.mp4", files / "frames")
+    assert (status, len(errors)) == (1, 1) and "clip.mp4: interrupted after 3 frames" in errors[0]
+    (video,) = read_json(output / "videos.json")["videos"]
+    assert video["length"] == 3
+    check_video_results(read_json(output / "results.json"), [video])
+    assert sorted(os.listdir(output)) == ["clip.mp4", "results.json", "videos.json"]
+
+
+def test_interrupt_is_ignored_where_it_was(demo):
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with demo.Interruption() as interruption:
+            signal.raise_signal(signal.SIGINT)
+            assert list(interruption.until_requested([1, 2])) == [1, 2]
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def test_interrupt_after_the_last_frame_stops_the_others(files, run, monkeypatch):
+    segment = VideoSegmenter.__call__
+
+    def interrupt_at_end(self, video):
+        prediction = segment(self, video)
+        signal.raise_signal(signal.SIGINT)
+        return prediction
+
+    monkeypatch.setattr(VideoSegmenter, "__call__", interrupt_at_end)
+    status, errors, output = run(files / "clip.mp4", files / "frames")
+    assert status == 1 and errors == [f"demo.py: error: {files / 'clip.mp4'}: interrupted after {LENGTH} frames"]
+    assert sorted(os.listdir(output)) == ["clip.mp4", "results.json", "videos.json"]
+
+
+def test_interrupt_while_drawing_keeps_the_tracks(demo, files, run, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo.OverlayDrawer, "draw", interrupt)
+    status, errors, output = run(files / "clip.mp4", files / "frames")
+    assert (status, errors) == (1, [f"demo.py: error: interrupted; {output} has what was tracked before"])
+    assert sorted(os.listdir(output)) == ["results.json", "videos.json"]
+    check_video_results(read_json(output / "results.json"), read_json(output / "videos.json")["videos"])
+
+
+def test_overlay_that_cannot_be_written_stops_no_other(files, run, monkeypatch):
+    start, paths = VideoWriter._start, []
+
+    def fail_on_first(self):
+        paths.append(self.path)
+        if len(paths) == 1:
+            raise av.error.ExternalError(1, "no encoder")
+        start(self)
+
+    monkeypatch.setattr(VideoWriter, "_start", fail_on_first)
+    status, errors, output = run(files / "clip.mp4", files / "frames")
+    assert status == 1
+    assert errors == [f"demo.py: error: {output / 'clip.mp4'}: the video cannot be written: no encoder"]
+    assert sorted(os.listdir(output)) == ["frames.mp4", "results.json", "videos.json"]
+    check_video_results(read_json(output / "results.json"), read_json(output / "videos.json")["videos"])
+
+
+def test_frames_that_are_too_narrow_are_named(files, run, tmp_path):
+    assert cv2.imwrite(str(tmp_path / "line.png"), np.zeros((1, 5000, 3), np.uint8))
+    status, errors, output = run(files / "clip.mp4", tmp_path / "line.png")
+    assert status == 1
+    assert len(errors) == 1 and "line.png: found 1 x 5000 pixels, expected a longer side of at most" in errors[0]
+    assert os.listdir(output) == []
 
 
 def test_overlay_never_replaces_an_input(run, files, tmp_path):
@@ -216,6 +301,16 @@ def test_overlay_never_replaces_an_input(run, files, tmp_path):
     assert source.read_bytes() == (files / "clip.mp4").read_bytes()
     assert read_json(output / "videos.json")["videos"][0]["overlay"] == "clip_overlay.mp4"
     assert len(list(VideoReader(output / "clip_overlay.mp4"))) == LENGTH
+
+
+def test_overlay_never_replaces_a_frame_of_a_folder(run, files, tmp_path):
+    output = tmp_path / "output"
+    shutil.copytree(files / "frames", output)
+    (tmp_path / "8.jpg").write_bytes((files / "image.png").read_bytes())
+    status, _, _ = run(output, tmp_path / "8.jpg", config="coco.yaml")
+    assert status == 0
+    assert (output / "8.png").read_bytes() == (files / "frames" / "8.png").read_bytes()
+    assert (output / "8_overlay.png").exists()
 
 
 def test_wrong_inputs_are_named_before_any_work(run, files, tmp_path):
@@ -243,8 +338,9 @@ def test_wrong_inputs_are_named_before_any_work(run, files, tmp_path):
         ([], ["DATASETS.TEST", "('nothing',)"], "DATASETS.TEST: found 'nothing', expected a registered data set"),
         ([], ["DATASETS.TEST", "()"], "DATASETS.TEST: found no data set"),
         (["--confidence-threshold", "30"], [], "--confidence-threshold: found 30.0, expected 0 to 1"),
-        (["--frame-rate", "0"], [], "--frame-rate: found 0.0, expected above 0"),
+        (["--frame-rate", "0"], [], "--frame-rate: found 0.0, expected 0.001 to 1000"),
         (["--scale", "0"], [], "--scale: found 0, expected at least 1"),
+        (["--scale", "999"], [], "clip.mp4: found frames of 96x64 (width x height), to be drawn 999 times as large"),
     ],
 )
 def test_wrong_arguments_are_named(run, files, options, opts, message):

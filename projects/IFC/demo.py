@@ -16,8 +16,10 @@ An input is a video file, a folder of frames (an image file each, in natural ord
 
 Every input is opened before any work, so that a wrong one is known at once. What is computed when a video proves to be
 damaged further on is kept: the frames before the damage count as a shorter video, the other inputs follow, and the
-program ends with an error. Needs the time of one network pass a frame; frames are decoded as they are used (twice), so
-that memory does not grow with the size of the video's frames.
+program ends with an error. So it is when tracking is interrupted (Ctrl-C), but that the other inputs do not follow; a
+second interrupt ends the program at once, with the results of the videos that were tracked. Needs the time of one
+network pass a frame; frames are decoded as they are used (twice), so that memory does not grow with the size of the
+video's frames.
 """
 
 from __future__ import annotations
@@ -26,10 +28,12 @@ import argparse
 import itertools
 import logging
 import os
+import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
 
 import cv2
@@ -41,11 +45,14 @@ from tqdm import tqdm
 from ifc.engine import Classes, IncompleteVideoError, VideoSegmenter, setup_config
 from ifc.files import whole_file, write_json
 from ifc.visualization import (
+    FolderReader,
     FrameSource,
     ImageReader,
     OverlayDrawer,
     VideoReadError,
+    VideoWriteError,
     VideoWriter,
+    default_scale,
     open_frames,
     select_tracks,
 )
@@ -107,17 +114,18 @@ class Job:
 
 def plan_jobs(inputs: Sequence[Path], output: Path) -> list[Job]:
     """
-    Open every input and give each an overlay of its own, under its own name if that is free and not that of an input.
-    Videos and images are numbered apart, from 1.
+    Open every input and give each an overlay of its own, under its own name if that is free and not that of an input or
+    of a frame of one. Videos and images are numbered apart, from 1.
 
     Raises:
         ValueError: if an input cannot be read.
     """
     jobs: list[Job] = []
+    sources = [open_frames(path) for path in inputs]
     input_files = {path.resolve() for path in inputs}
+    input_files |= {file.resolve() for source in sources if isinstance(source, FolderReader) for file in source.files}
     taken: set[Path] = set()
-    for path in inputs:
-        source = open_frames(path)
+    for path, source in zip(inputs, sources, strict=True):
         is_image = isinstance(source, ImageReader)
         number = 1 + sum(job.is_image == is_image for job in jobs)
         suffix = ".png" if is_image else ".mp4"
@@ -149,6 +157,43 @@ def make_output_folder(output: Path) -> None:
         ) from error
 
 
+class InterruptedVideoError(VideoReadError):
+    """A video of which no more was read, because the user interrupted the program."""
+
+
+class Interruption:
+    """
+    A context in which an interrupt (Ctrl-C) ends the frames instead of the program, so that what was found in those
+    before it is not lost. A second one ends the program, as ever.
+    """
+
+    def __init__(self) -> None:
+        self.is_requested = False
+
+    def __enter__(self) -> Interruption:
+        self._previous = signal.getsignal(signal.SIGINT)
+        if self._previous != signal.SIG_IGN:  # as it is for programs in the background
+            signal.signal(signal.SIGINT, self._request)
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        signal.signal(signal.SIGINT, self._previous)
+
+    def _request(self, signum: int, frame: FrameType | None) -> None:
+        self.is_requested = True
+        signal.signal(signal.SIGINT, self._previous)
+        logger.warning("Interrupted: what was read so far is finished and written. Again to stop at once.")
+
+    def until_requested(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The frames up to an interrupt, at least the first."""
+        for frame in frames:
+            yield frame
+            if self.is_requested:
+                return
+
+
 @dataclass
 class Demo:
     """Runs the jobs and gathers their results."""
@@ -166,10 +211,14 @@ class Demo:
         """Track and draw a video. Returns what was wrong with it if it broke on the way."""
         error = None
         try:
-            prediction = self.segmenter(_progress(job.source, job.source, "tracking"))
+            with Interruption() as interruption:
+                frames = interruption.until_requested(job.source)
+                prediction = self.segmenter(_progress(frames, job.source, "tracking"))
         except IncompleteVideoError as incomplete:
             prediction, error = incomplete.prediction, incomplete.__cause__
         num_frames = prediction.num_frames
+        if interruption.is_requested:
+            error = InterruptedVideoError(f"{job.source.path}: interrupted after {num_frames} frames")
         self.videos.append({**job.as_json(), "length": num_frames})
         self.video_results += [
             {
@@ -236,33 +285,55 @@ def prepare(args: argparse.Namespace) -> tuple[Demo, list[Job]]:
     """
     if not 0 <= args.confidence_threshold <= 1:
         raise ValueError(f"--confidence-threshold: found {args.confidence_threshold}, expected 0 to 1")
-    if not 0 < args.frame_rate <= 1000:
-        raise ValueError(f"--frame-rate: found {args.frame_rate}, expected above 0 and at most 1000")
+    if not 0.001 <= args.frame_rate <= 1000:
+        raise ValueError(f"--frame-rate: found {args.frame_rate}, expected 0.001 to 1000")
     if args.scale is not None and args.scale < 1:
         raise ValueError(f"--scale: found {args.scale}, expected at least 1")
     cfg = setup_config(args.config_file, args.opts)
     Classes.of_config(cfg)  # before the time that the weights take
     jobs = plan_jobs(args.input, args.output)
+    require_drawable(jobs, args.scale)
     make_output_folder(args.output)
     if cfg.INPUT.SAMPLING_FRAME_NUM <= cfg.MODEL.IFC.CLIP_STRIDE and not all(job.is_image for job in jobs):
         logger.warning(
             "Windows do not overlap, so that no object is followed from one to the next: INPUT.SAMPLING_FRAME_NUM is "
             f"{cfg.INPUT.SAMPLING_FRAME_NUM}, MODEL.IFC.CLIP_STRIDE {cfg.MODEL.IFC.CLIP_STRIDE}."
         )
-    return Demo(VideoSegmenter(cfg), args.confidence_threshold, args.scale, args.frame_rate), jobs
+    segmenter = VideoSegmenter(cfg)
+    for job in jobs:
+        segmenter.require_size(*job.source.size, str(job.source.path))
+    return Demo(segmenter, args.confidence_threshold, args.scale, args.frame_rate), jobs
 
 
-def run(demo: Demo, jobs: Sequence[Job], output: Path) -> list[VideoReadError]:
-    """Do all jobs and write the results. Returns what was wrong with inputs that were used in part or not at all."""
-    errors: list[VideoReadError] = []
+def require_drawable(jobs: Sequence[Job], scale: int | None) -> None:
+    """
+    Raises:
+        ValueError: if an overlay would be larger than a video can be.
+    """
+    for job in jobs:
+        height, width = job.source.size
+        factor = default_scale(height, width) if scale is None else scale
+        if factor * max(height, width) > VideoWriter.max_side:
+            raise ValueError(
+                f"{job.source.path}: found frames of {width}x{height} (width x height), to be drawn {factor} times as "
+                f"large (--scale), expected at most {VideoWriter.max_side} pixels a side"
+            )
+
+
+def run(demo: Demo, jobs: Sequence[Job], output: Path) -> list[VideoReadError | VideoWriteError]:
+    """Do all jobs, up to an interrupt, and write the results. Returns what was wrong with inputs that were used in part
+    or not at all, and with overlays."""
+    errors: list[VideoReadError | VideoWriteError] = []
     try:
         for job in jobs:
             try:
                 error = demo.run_image(job) if job.is_image else demo.run_video(job)
-            except VideoReadError as unreadable:
-                error = unreadable
+            except (VideoReadError, VideoWriteError) as wrong:
+                error = wrong
             if error is not None:
                 errors.append(error)
+            if isinstance(error, InterruptedVideoError):
+                break
     finally:  # also after an interrupt: what is computed is kept
         demo.write_results(output)
     return errors
@@ -282,9 +353,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(run(demo, jobs, args.output))
     except OSError as error:  # the disk is full
         return _fail([error])
+    except KeyboardInterrupt:
+        return _fail([KeyboardInterrupt(f"interrupted; {args.output} has what was tracked before")])
 
 
-def _fail(errors: Sequence[Exception]) -> int:
+def _fail(errors: Sequence[BaseException]) -> int:
     for error in errors:
         print(f"demo.py: error: {error}", file=sys.stderr)
     return 1 if errors else 0
