@@ -159,22 +159,42 @@ def test_writer_rejects_wrong_frame_rate(tmp_path, frame_rate):
 
 
 @pytest.mark.parametrize(
-    ("matrix", "turns"),
-    [((0, 1, -1, 0), -1), ((0, -1, 1, 0), 1), ((-1, 0, 0, -1), 2)],
-    ids=["clockwise", "counter-clockwise", "upside down"],
+    ("matrix", "upright"),
+    [
+        ((1, 0, 0, 1), lambda frame: frame),
+        ((0, 1, -1, 0), lambda frame: np.rot90(frame, -1)),
+        ((0, -1, 1, 0), lambda frame: np.rot90(frame, 1)),
+        ((-1, 0, 0, -1), lambda frame: np.rot90(frame, 2)),
+        ((-1, 0, 0, 1), np.fliplr),
+        ((1, 0, 0, -1), np.flipud),
+        ((0, 1, 1, 0), lambda frame: frame.transpose(1, 0, 2)),
+        ((0, -1, -1, 0), lambda frame: np.rot90(frame.transpose(1, 0, 2), 2)),
+        ((0.9, 0.4, -0.4, 0.9), lambda frame: frame),
+    ],
+    ids=[
+        "as it is",
+        "clockwise",
+        "counter-clockwise",
+        "upside down",
+        "mirrored",
+        "mirrored vertically",
+        "transposed",
+        "transposed, upside down",
+        "a little tilted",
+    ],
 )
-def test_rotation_of_the_file_is_applied(tmp_path, matrix, turns):
+def test_orientation_of_the_file_is_applied(tmp_path, matrix, upright):
     (frame,) = gradient_frames(1)
     path = write_video(tmp_path / "phone.mp4", [frame])
     content = bytearray(path.read_bytes())
     # ISO 14496-12: the track header has a matrix (a, b, u, c, d, v, x, y, w), with x' = a x + c y and y' = b x + d y.
     start = content.find(b"tkhd") + 4 + 40
-    a, b, c, d = (value << 16 for value in matrix)
+    a, b, c, d = (round(value * (1 << 16)) for value in matrix)
     assert struct.unpack_from(">9i", content, start) == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
     struct.pack_into(">9i", content, start, a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(content)
     source = VideoReader(path)
-    expected = np.rot90(frame, turns)
+    expected = upright(frame)
     assert source.size == expected.shape[:2]
     (got,) = source
     assert np.abs(expected.astype(int) - got).mean() < 6

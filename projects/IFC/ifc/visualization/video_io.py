@@ -22,6 +22,7 @@ from types import TracebackType
 import av
 import av.container
 import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.reformatter import ColorRange, Colorspace
 from detectron2.data.detection_utils import read_image
@@ -74,7 +75,7 @@ class FrameSource(ABC):
 
 class VideoReader(FrameSource):
     """
-    A video file, decoded by PyAV. A rotation by quarter turns that the file asks for (phones) is applied.
+    A video file, decoded by PyAV. Quarter turns and mirroring that the file asks for (phones) are applied.
 
     Raises:
         VideoReadError: if the file is no video or not one of its frames can be decoded.
@@ -320,8 +321,14 @@ def _small_fraction(rate: Fraction | float) -> Fraction:
 
 def _to_upright_rgb(frame: av.VideoFrame) -> np.ndarray:
     rgb = frame.to_ndarray(format="rgb24")
-    quarter_turns = round(frame.rotation / 90)  # counter-clockwise, as in np.rot90
-    return np.ascontiguousarray(np.rot90(rgb, quarter_turns))
+    side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    if side_data is None:
+        return rgb
+    # ISO 14496-12: x' = a x + c y, y' = b x + d y; angles between quarter turns are taken for the nearest one.
+    (a, b), (c, d) = np.frombuffer(bytes(side_data), dtype=np.int32).reshape(3, 3)[:2, :2].tolist()
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        rgb, a, d = rgb.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 def _read_rgb(file: Path) -> np.ndarray:
