@@ -23,7 +23,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from ifc.evaluation import tracks, video_ap
-from ifc.files import write_json
+from ifc.files import refuse_input, write_json
 
 
 def compare(gt: Path, first: Path, second: Path, score: float) -> dict[str, Any]:
@@ -106,6 +106,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Returns the exit status: 0, or 1 after an error, which is written to stderr."""
     args = build_parser().parse_args(argv)
     try:
+        if not args.score >= 0:
+            raise ValueError(f"--score: found {args.score}, expected 0 or more")
+        if args.json is not None:
+            refuse_input(args.json, [args.gt, args.first, args.second])
         report = compare(args.gt, args.first, args.second, args.score)
         print(text_of(report, args.score))
         if args.json is not None:

@@ -18,7 +18,7 @@ from typing import Any
 import bare_ifc  # noqa: F401 - ifc without torch
 
 from ifc.dataset_tools.reading import read_json
-from ifc.files import write_json
+from ifc.files import refuse_input, write_json
 
 
 def select_long(content: dict[str, Any], short: dict[str, Any], json_file: str, short_file: str) -> dict[str, Any]:
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path, metavar="JSON", help="valid_long.json, to be written")
     args = parser.parse_args()
     try:
+        refuse_input(args.output, [args.json, args.short])
         selected = select_long(read_json(args.json), read_json(args.short), args.json, args.short)
         write_json(args.output, selected)
     except (OSError, ValueError) as error:

@@ -84,3 +84,20 @@ def test_a_missing_file_is_an_error(tool, write, tmp_path, capsys):
     same = write("a.json", [])
     assert tool.main(["--gt", str(tmp_path / "gt.json"), str(same), str(tmp_path / "nowhere.json")]) == 1
     assert capsys.readouterr().err.startswith("compare_results.py: error: ")
+
+
+@pytest.mark.parametrize("score", ["nan", "-0.1"])
+def test_a_wrong_score_is_an_error(tool, write, tmp_path, capsys, score):
+    same = str(write("a.json", []))
+    assert tool.main(["--gt", str(tmp_path / "gt.json"), same, same, "--score", score]) == 1
+    assert capsys.readouterr().err == f"compare_results.py: error: --score: found {score}, expected 0 or more\n"
+
+
+@pytest.mark.parametrize("name", ["gt.json", "a.json", "b.json"])
+def test_no_input_is_written_over(tool, write, tmp_path, capsys, name):
+    first, second = write("a.json", []), write("b.json", [])
+    before = (tmp_path / name).read_bytes()
+    arguments = ["--gt", str(tmp_path / "gt.json"), str(first), str(second), "--json", str(tmp_path / name)]
+    assert tool.main(arguments) == 1
+    assert "which is to be read" in capsys.readouterr().err
+    assert (tmp_path / name).read_bytes() == before

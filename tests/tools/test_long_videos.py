@@ -57,3 +57,14 @@ def test_files_that_are_no_splits(tmp_path, text):
     ended = run(tmp_path, tmp_path / "a.json", write(tmp_path / "b.json", ["x"]))
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"error: {tmp_path}/a.json: ") and ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("is_long", [True, False])
+def test_no_input_is_written_over(tmp_path, is_long):
+    files = [write(tmp_path / ("out.json" if is_long else "a.json"), ["x", "y"])]
+    files.append(write(tmp_path / ("b.json" if is_long else "out.json"), ["x"]))
+    before = (tmp_path / "out.json").read_bytes()
+    ended = run(tmp_path, *files)
+    assert ended.returncode == 1
+    assert "which is to be read" in ended.stderr and ended.stderr.count("\n") == 1
+    assert (tmp_path / "out.json").read_bytes() == before
