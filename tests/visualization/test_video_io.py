@@ -152,6 +152,16 @@ def test_video_that_cannot_be_written_is_named(tmp_path, size, frame_rate, messa
     assert os.listdir(tmp_path) == []
 
 
+def test_folder_in_place_of_the_video_is_named(tmp_path):
+    (tmp_path / "clip.mp4").mkdir()
+    with (
+        pytest.raises(VideoWriteError, match=r"clip\.mp4: the video cannot be written: Is a directory"),
+        VideoWriter(tmp_path / "clip.mp4", 25) as writer,
+    ):
+        writer.write(np.zeros((2, 2, 3), np.uint8))
+    assert os.listdir(tmp_path) == ["clip.mp4"]
+
+
 @pytest.mark.parametrize("frame_rate", [0, -5, float("nan"), float("inf")])
 def test_writer_rejects_wrong_frame_rate(tmp_path, frame_rate):
     with pytest.raises(ValueError, match="frame_rate is .*, expected a positive number"):
@@ -387,6 +397,13 @@ def test_image(tmp_path, suffix):
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(VideoReadError, match=rf"image{suffix}: unreadable image"):
         open_frames(path)
+
+
+def test_pipe_is_named(tmp_path):
+    """Opening it would wait for who writes to it."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(VideoReadError, match="pipe: found a pipe or a device, expected a file or a folder"):
+        open_frames(tmp_path / "pipe")
 
 
 def test_missing_input(tmp_path):

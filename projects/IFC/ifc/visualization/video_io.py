@@ -196,6 +196,8 @@ def open_frames(path: str | os.PathLike[str]) -> FrameSource:
         return FolderReader(path)
     if not path.exists():
         raise VideoReadError(f"{path}: no such file or folder")
+    if not path.is_file():
+        raise VideoReadError(f"{path}: found a pipe or a device, expected a file or a folder, which is read repeatedly")
     return ImageReader(path) if path.suffix.lower() in IMAGE_SUFFIXES else VideoReader(path)
 
 
@@ -246,6 +248,7 @@ class VideoWriter:
             raise ValueError(f"{self.path}: frame is {frame.shape} {frame.dtype}, expected (H, W, 3) uint8")
         if self._size is None:
             self._size = frame.shape[:2]
+            self._require_size()
             with self._naming_the_file():
                 self._start()
         if frame.shape[:2] != self._size:
@@ -259,13 +262,16 @@ class VideoWriter:
             self._container.mux(self._stream.encode(picture))
         self.num_frames += 1
 
-    def _start(self) -> None:
+    def _require_size(self) -> None:
         height, width = self._size
         if max(self._size) > self.max_side:
             raise VideoWriteError(
                 f"{self.path}: found frames of {width}x{height} (width x height), expected at most {self.max_side} "
                 "pixels a side (H.264)"
             )
+
+    def _start(self) -> None:
+        height, width = self._size
         self._container = av.open(str(self._partial_path), "w", format="mp4", options={"movflags": "+faststart"})
         stream = self._container.add_stream(
             "libx264", rate=self.frame_rate, options={"crf": "20", "preset": "veryfast"}
@@ -281,7 +287,7 @@ class VideoWriter:
     def _naming_the_file(self) -> Iterator[None]:
         try:
             yield
-        except av.FFmpegError as error:
+        except (av.FFmpegError, OSError) as error:
             raise VideoWriteError(f"{self.path}: the video cannot be written: {_reason(error)}") from error
 
     def __exit__(
@@ -294,7 +300,7 @@ class VideoWriter:
                 with self._naming_the_file():
                     self._container.mux(self._stream.encode(None))
                     self._container.close()
-                os.replace(self._partial_path, self.path)
+                    os.replace(self._partial_path, self.path)
         finally:
             if self._container is not None:
                 with contextlib.suppress(av.FFmpegError):
