@@ -273,6 +273,19 @@ def test_url_that_cannot_be_reached(model, monkeypatch):
         load(model, "https://localhost/none.pth")
 
 
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("catalog://nothing", "model not present in the catalog: nothing"),
+        ("s3://bucket/none.pth", "no such file"),
+        ("https://[none.pth", "Invalid IPv6 URL"),
+    ],
+)
+def test_url_that_names_nothing(model, url, found):
+    with pytest.raises(OSError, match=f"^checkpoint {re.escape(url)}: {found}$"):
+        load(model, url)
+
+
 def test_save_and_load(tmp_path, model):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     IfcCheckpointer(model, str(tmp_path), optimizer=optimizer).save("model_0000003", iteration=3)
@@ -284,8 +297,15 @@ def test_save_and_load(tmp_path, model):
     assert all(map(torch.equal, other.state_dict().values(), model.state_dict().values()))
 
 
-@pytest.mark.parametrize("failing", ["torch.save", "os.replace"])
-def test_a_save_that_fails_leaves_everything_as_it_was(tmp_path, monkeypatch, failing):
+@pytest.mark.parametrize(
+    ("failing", "error", "message"),
+    [
+        ("torch.save", OSError("no space left"), "no space left"),
+        ("torch.save", RuntimeError("enforce fail"), r"^checkpoint \S+/model_0000001.pth: cannot be written whole"),
+        ("os.replace", OSError("no space left"), "no space left"),
+    ],
+)
+def test_a_save_that_fails_leaves_everything_as_it_was(tmp_path, monkeypatch, failing, error, message):
     """The disk fills up when half of the file is written, or the last moment goes wrong."""
     checkpointer = IfcCheckpointer(torch.nn.Linear(1, 1), str(tmp_path))
     checkpointer.save("model_0000001", iteration=1)
@@ -294,12 +314,13 @@ def test_a_save_that_fails_leaves_everything_as_it_was(tmp_path, monkeypatch, fa
     def fails(_, path):
         if failing == "torch.save":
             path.write_bytes(b"half of it")
-        raise OSError("no space left on device")
+        raise error
 
     monkeypatch.setattr(failing, fails)
-    for name in ("model_0000001", "model_0000003"):
-        with pytest.raises(OSError, match="no space left"):
-            checkpointer.save(name, iteration=3)
+    with pytest.raises(OSError, match=message):
+        checkpointer.save("model_0000001", iteration=3)
+    with pytest.raises(OSError):
+        checkpointer.save("model_0000003", iteration=3)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -325,6 +346,18 @@ def test_last_checkpoint_always_names_a_file(tmp_path, monkeypatch):
         "model_0000004.pth",
         "model_final.pth",
     ]
+
+
+def test_what_a_killed_program_left_is_removed(tmp_path, monkeypatch):
+    checkpointer = IfcCheckpointer(torch.nn.Linear(1, 1), str(tmp_path))
+    with monkeypatch.context() as killed:
+        killed.setattr("os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        killed.setattr("pathlib.Path.unlink", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            checkpointer.save("model_0000001")
+    assert len(list(tmp_path.iterdir())) == 1
+    checkpointer.save("model_0000003")
+    assert {path.name for path in tmp_path.iterdir()} == {"model_0000003.pth", "last_checkpoint"}
 
 
 def test_only_the_main_process_writes(tmp_path, model):

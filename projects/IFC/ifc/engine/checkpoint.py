@@ -4,6 +4,7 @@
 import os
 import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,17 @@ class IfcCheckpointer(DetectionCheckpointer):
 
     def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """As detectron2's: read `path`, a file or URL; an empty one leaves the model as it is."""
-        if path and "://" not in path and not os.path.isfile(path):
-            raise FileNotFoundError(f"checkpoint {path}: no such file")
+        return super().load(self._fetch(path), *args, **kwargs)
+
+    def _fetch(self, path: str) -> str:
+        """The local file for `path`."""
         try:
-            return super().load(path, *args, **kwargs)
-        except OSError as error:  # such as a URL that cannot be reached
+            local = self.path_manager.get_local_path(path) if "://" in path else path
+        except (OSError, RuntimeError, ValueError) as error:  # no such host, model in detectron2's catalog or address
             raise OSError(f"checkpoint {path}: {error}") from error
+        if local and not os.path.isfile(local):
+            raise FileNotFoundError(f"checkpoint {path}: no such file")
+        return local
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         try:
@@ -81,16 +87,25 @@ class IfcCheckpointer(DetectionCheckpointer):
         super()._log_incompatible_keys(incompatible)
 
     def save(self, name: str, **kwargs: Any) -> None:
-        """As detectron2's, but a file appears under its name only when it is whole, and `last_checkpoint` after it."""
+        """As detectron2's, but a file appears under its name only when it is whole, and `last_checkpoint` after it.
+
+        Raises:
+            OSError: the file cannot be written. What was there before stays.
+        """
         if not self.save_dir or not self.save_to_disk:
             return
+        for unfinished in Path(self.save_dir).glob(".*.pth.*.part"):  # of a program that was killed while it saved
+            unfinished.unlink()
         data = {"model": self.model.state_dict()}
         data |= {key: checkpointable.state_dict() for key, checkpointable in self.checkpointables.items()}
         data |= kwargs
         path = os.path.join(self.save_dir, f"{name}.pth")
         self.logger.info(f"Saving checkpoint to {path}")
-        with whole_file(path) as partial:
-            torch.save(data, partial)
+        try:
+            with whole_file(path) as partial:
+                torch.save(data, partial)
+        except RuntimeError as error:  # of torch, which does not tell why a write fell short
+            raise OSError(f"checkpoint {path}: cannot be written whole; is the disk full?") from error
         self.tag_last_checkpoint(os.path.basename(path))
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
