@@ -211,6 +211,10 @@ def test_values_that_do_not_exist(tmp_path, key, value):
         (["MODEL.IFC.ENC_LAYERS", "None"], "MODEL.IFC.ENC_LAYERS: found no value, expected one such as 3"),
         (["DATASETS.VIDEO_JSON", "None"], "DATASETS.VIDEO_JSON: found no value, expected one such as []"),
         (["SOLVER.MAX_ITER", 0], "SOLVER.MAX_ITER: found 0, expected at least 1"),
+        (["SOLVER.CHECKPOINT_PERIOD", 0], "SOLVER.CHECKPOINT_PERIOD: found 0, expected at least 1"),
+        (["SOLVER.BASE_LR", -0.1], "SOLVER.BASE_LR: found -0.1, expected 0 or more"),
+        (["SOLVER.BACKBONE_MULTIPLIER", -0.1], "SOLVER.BACKBONE_MULTIPLIER: found -0.1, expected 0 or more"),
+        (["SOLVER.WEIGHT_DECAY", "1e999"], "SOLVER.WEIGHT_DECAY: found inf, expected 0 or more"),
         (
             ["SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 0.0],
             "SOLVER.CLIP_GRADIENTS.CLIP_VALUE: found 0.0, expected more than 0",

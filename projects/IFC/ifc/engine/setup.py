@@ -146,7 +146,8 @@ def _check_choices(cfg: CfgNode) -> None:
 
 def _check_ranges(cfg: CfgNode) -> None:
     ifc, window, stride = cfg.MODEL.IFC, cfg.INPUT.SAMPLING_FRAME_NUM, cfg.MODEL.IFC.CLIP_STRIDE
-    at_least_one = {"INPUT.SAMPLING_FRAME_NUM": window, "SOLVER.MAX_ITER": cfg.SOLVER.MAX_ITER}
+    at_least_one = {"INPUT.SAMPLING_FRAME_NUM": window}
+    at_least_one |= {f"SOLVER.{key}": cfg.SOLVER[key] for key in ("CHECKPOINT_PERIOD", "MAX_ITER")}
     at_least_one |= {
         f"MODEL.IFC.{key}": ifc[key]
         for key in (
@@ -172,7 +173,7 @@ def _check_ranges(cfg: CfgNode) -> None:
     if cfg.INPUT.SAMPLING_FRAME_RANGE < 0:
         raise ValueError(f"INPUT.SAMPLING_FRAME_RANGE: found {cfg.INPUT.SAMPLING_FRAME_RANGE}, expected at least 0")
     solver = cfg.SOLVER
-    if solver.CLIP_GRADIENTS.ENABLED and solver.CLIP_GRADIENTS.CLIP_VALUE <= 0:
+    if solver.CLIP_GRADIENTS.ENABLED and not solver.CLIP_GRADIENTS.CLIP_VALUE > 0:  # which NaN is not, either
         found = solver.CLIP_GRADIENTS.CLIP_VALUE
         raise ValueError(f"SOLVER.CLIP_GRADIENTS.CLIP_VALUE: found {found}, expected more than 0")
     if solver.REFERENCE_WORLD_SIZE and solver.IMS_PER_BATCH % solver.REFERENCE_WORLD_SIZE:
@@ -181,9 +182,11 @@ def _check_ranges(cfg: CfgNode) -> None:
 
 
 def _check_reals(cfg: CfgNode) -> None:
-    for key in ("MASK_WEIGHT", "DICE_WEIGHT", "NO_OBJECT_WEIGHT"):
-        if not 0 <= cfg.MODEL.IFC[key] < math.inf:
-            raise ValueError(f"MODEL.IFC.{key}: found {cfg.MODEL.IFC[key]}, expected 0 or more")
+    reals = {f"MODEL.IFC.{key}": cfg.MODEL.IFC[key] for key in ("MASK_WEIGHT", "DICE_WEIGHT", "NO_OBJECT_WEIGHT")}
+    reals |= {f"SOLVER.{key}": cfg.SOLVER[key] for key in ("BASE_LR", "BACKBONE_MULTIPLIER", "WEIGHT_DECAY")}
+    for key, value in reals.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{key}: found {value}, expected 0 or more")
     for key, lowest in (("PIXEL_MEAN", -math.inf), ("PIXEL_STD", 0)):
         found = cfg.MODEL[key]
         if len(found) != 3 or not all(type(value) in (int, float) and lowest < value < math.inf for value in found):
