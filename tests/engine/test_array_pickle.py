@@ -86,6 +86,45 @@ def test_refused(content, found):
         load(pickle.dumps({"model": {"weight": content}}))
 
 
+class SharedBytes:
+    """Pickled as an array whose bytes other arrays have, too."""
+
+    def __init__(self, data: bytes):
+        self.data = data
+
+    def __reduce__(self):
+        function, arguments, _ = np.zeros(0, np.uint8).__reduce__()
+        return function, arguments, (1, (len(self.data),), np.dtype("u1"), False, self.data)
+
+
+def nested(depth: int) -> list:
+    """2 ** depth lists, of which only `depth` are different ones."""
+    inner = [ARRAYS["float32"]]
+    for _ in range(depth):
+        inner = [inner, inner]
+    return inner
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_no_more_memory_than_the_file_has_bytes(protocol):
+    data = bytes(1000)
+    with pytest.raises(pickle.UnpicklingError, match="its arrays take more memory than the file has bytes"):
+        load(pickle.dumps([SharedBytes(data) for _ in range(1000)], protocol))
+    with pytest.raises(pickle.UnpicklingError, match="it numbers an object 4000000000, in a file of 9 bytes"):
+        load(b"\x80\x02]r" + (4_000_000_000).to_bytes(4, "little") + b".")
+    loaded = load(pickle.dumps(nested(100), protocol))
+    assert loaded[0] is loaded[1]
+    with pytest.raises(pickle.UnpicklingError, match="it holds list where numpy writes text"):
+        load(pickle.dumps(Calls(np.dtype, nested(100)), protocol))
+
+
+def test_one_array_by_many_names():
+    shared = np.arange(100.0)
+    loaded = load(pickle.dumps({str(i): shared for i in range(10)}))
+    assert len({id(array) for array in loaded.values()}) == 1
+    np.testing.assert_array_equal(loaded["9"], shared)
+
+
 def test_numpys_array_type_is_never_called():
     """A pickle that gives numpy a type of its own making and a buffer could make it read any memory."""
     with pytest.raises(TypeError, match="not callable"):
