@@ -223,6 +223,13 @@ def test_a_frame_that_breaks_is_said_after_the_results_are_written(data, train_n
     assert any(masks[2] for masks in broken) and not any(any(masks[3:]) for masks in broken)
 
 
+def test_a_training_that_diverges_ends_with_one_line(data, train_net, tmp_path):
+    opts = ["SOLVER.BASE_LR", "1e30", "SOLVER.CLIP_GRADIENTS.ENABLED", False, "SOLVER.MAX_ITER", 9]
+    cfg = tiny_config(tmp_path, "DATASETS.TRAIN", (f"{PREFIX}_train",), "DATASETS.TEST", (), *opts)
+    with pytest.raises(SystemExit, match="^error: the matching scores are not finite"):
+        train_net.main(arguments(), cfg)
+
+
 def test_log_has_the_packages_own_messages(data, train_net, tmp_path):
     cfg = tiny_config(tmp_path, "DATASETS.TEST", (f"{PREFIX}_val",))
     train_net.main(arguments("--eval-only"), cfg)

@@ -42,7 +42,8 @@ def train(args: Namespace, cfg: CfgNode) -> dict | None:
     with one_clear_error():
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=args.resume)
-    return trainer.train()
+    with one_clear_error((FloatingPointError, IncompleteResultsError)):
+        return trainer.train()
 
 
 def evaluate(args: Namespace, cfg: CfgNode) -> dict:

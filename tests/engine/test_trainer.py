@@ -12,8 +12,9 @@ from detectron2.data import DatasetCatalog
 from detectron2.evaluation import verify_results
 from engine.tiny import tiny_config, tiny_model
 
+from ifc.data import mapper
 from ifc.engine import Trainer
-from ifc.evaluation.evaluator import YTVISEvaluator
+from ifc.evaluation.evaluator import IncompleteResultsError, YTVISEvaluator
 
 NO_TEST = ["DATASETS.TEST", ()]
 TRAIN = ["DATASETS.TRAIN", ("engine_train",)]
@@ -167,6 +168,32 @@ def test_images_whose_ids_are_words(tmp_path, variant):
     name = variant("coco_val", lambda content: content.update(images=[content["images"][0] | {"id": "a"}]))
     with pytest.raises(ValueError, match=f"/{name}.json: images: id: found 'a', expected an integer$"):
         Trainer.build_evaluators(tiny_config(tmp_path, "DATASETS.TEST", (name,)))
+
+
+@pytest.mark.parametrize("mended", [False, True])
+def test_a_frame_that_breaks_is_said_when_the_training_is_done(data, tmp_path, monkeypatch, mended):
+    """After all steps, with the numbers of all data sets; an evaluation on the way does not end it."""
+    read_frame, num_broken = mapper.read_frame, 0
+
+    def read(file_name, *args):
+        nonlocal num_broken
+        if file_name.endswith("val/JPEGImages/00001/00003.jpg") and not (mended and num_broken == 2):
+            num_broken += 1
+            raise ValueError(f"{file_name}: not readable as an image")
+        return read_frame(file_name, *args)
+
+    monkeypatch.setattr(mapper, "read_frame", read)
+    opts = ["DATASETS.TEST", ("engine_val", "engine_train"), "TEST.EVAL_PERIOD", 1, "SOLVER.MAX_ITER", 3]
+    trainer = Trainer(tiny_config(tmp_path, *TRAIN, *opts))
+    if mended:
+        trainer.train()
+    else:
+        with pytest.raises(IncompleteResultsError, match=r"^Data set engine_val: video 2 .* in part only: .* is in"):
+            trainer.train()
+    assert trainer.iter == 3
+    lines = [json.loads(line) for line in (tmp_path / "output" / "metrics.json").read_text().splitlines()]
+    assert {"engine_val/segm/AP", "engine_train/segm/AP"} < lines[-1].keys()
+    assert num_broken == (2 if mended else 3)
 
 
 def test_results_are_verified(data, tmp_path):

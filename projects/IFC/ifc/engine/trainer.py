@@ -3,19 +3,21 @@
 
 import os
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.engine import AMPTrainer, DefaultTrainer, SimpleTrainer, TrainerBase, create_ddp_model
+from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTrainer, TrainerBase, create_ddp_model
+from detectron2.engine.hooks import EvalHook
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from torch import nn
 
 from ..data import build_test_loader, build_train_loader
 from ..data.coco_checks import check_ground_truth
-from ..evaluation.evaluator import YTVISEvaluator
+from ..evaluation.evaluator import IncompleteResultsError, YTVISEvaluator
 from ..evaluation.images import ImageEvaluator
 from .checkpoint import IfcCheckpointer
 from .optimizer import build_optimizer
@@ -47,6 +49,7 @@ class Trainer(DefaultTrainer):
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.cfg = cfg
+        self._incomplete: IncompleteResultsError | None = None  # what the last evaluation could not read
         self.register_hooks(self.build_hooks())
 
     def state_dict(self) -> dict[str, Any]:
@@ -68,6 +71,30 @@ class Trainer(DefaultTrainer):
                 f"--resume: expected a checkpoint of a training with this config in {self.cfg.OUTPUT_DIR}, found one "
                 f"whose training state does not fit: {error}"
             ) from error
+
+    def build_hooks(self) -> list[HookBase]:
+        """detectron2's, but frames that cannot be read in an evaluation do not end the training."""
+        evaluation = EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate)
+        return [evaluation if isinstance(hook, EvalHook) else hook for hook in super().build_hooks()]
+
+    def _evaluate(self) -> dict[str, Any]:
+        self._incomplete = None
+        try:
+            self._last_eval_results = self.test(self.cfg, self.model)
+        except IncompleteResultsError as error:
+            self._last_eval_results, self._incomplete = error.results, error
+        return self._last_eval_results
+
+    def train(self) -> dict[str, Any] | None:
+        """Train and evaluate. Returns the last evaluation's numbers if TEST.EXPECTED_RESULTS has some, else None.
+
+        Raises:
+            IncompleteResultsError: when all is done, if videos could be read in part only at the end.
+        """
+        results = super().train()
+        if self._incomplete is not None:
+            raise self._incomplete
+        return results
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
@@ -97,6 +124,23 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
         return build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def test(
+        cls, cfg: CfgNode, model: nn.Module, evaluators: Sequence[DatasetEvaluator] | None = None
+    ) -> dict[str, Any]:
+        """Evaluate all data sets of DATASETS.TEST; numbers by data set if there are several.
+
+        Raises:
+            IncompleteResultsError: in the main process, when all is done, if videos could be read in part only.
+        """
+        if evaluators is None:
+            evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
+        results = super().test(cfg, model, evaluators)
+        messages = [evaluator.incomplete for evaluator in evaluators if isinstance(evaluator, YTVISEvaluator)]
+        if any(messages):
+            raise IncompleteResultsError("; ".join(filter(None, messages)), results)
+        return results
 
     @classmethod
     def build_evaluators(cls, cfg: CfgNode) -> list[DatasetEvaluator]:

@@ -25,13 +25,25 @@ CATEGORY_PAIRS_A_ROW = 3  # (category, AP) pairs in a row of the logged table
 
 
 class IncompleteResultsError(ValueError):
-    """Videos could be read in part only. All that was found is written and measured."""
+    """Videos could be read in part only. All that was found is written and measured.
+
+    Attributes:
+        results: the numbers of all data sets.
+    """
+
+    def __init__(self, message: str, results: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.results = results
 
 
 class YTVISEvaluator(DatasetEvaluator):
     """Collects a model's tracks, writes them as YouTube-VIS's results.json and measures them where it can.
 
     A video counts once, however many processes saw it; the file and the numbers do not depend on their number.
+
+    Attributes:
+        incomplete: after `evaluate`, which videos could be read in part only and why; empty if there are none, and in
+            all but the main process.
     """
 
     def __init__(self, dataset_name: str, output_dir: str, distributed: bool = True) -> None:
@@ -59,6 +71,7 @@ class YTVISEvaluator(DatasetEvaluator):
         self._category_ids = {label: id_ for id_, label in metadata.thing_dataset_id_to_contiguous_id.items()}
         self._results: dict[int, list[dict[str, Any]]] = {}  # of each video
         self._incomplete: dict[int, str] = {}  # of each video that could be read in part only, what was wrong
+        self.incomplete = ""
         self._ground_truth: GroundTruth | None = None  # where the numbers are computed
         if comm.is_main_process() or not distributed:
             self._ground_truth = read_ground_truth(metadata.json_file)
@@ -67,6 +80,7 @@ class YTVISEvaluator(DatasetEvaluator):
         """Forget all results."""
         self._results = {}
         self._incomplete = {}
+        self.incomplete = ""
 
     def process(self, inputs: list[dict[str, Any]], outputs: dict[str, Any]) -> None:
         """Take the result of one video; of a video that comes twice, the first.
@@ -120,7 +134,6 @@ class YTVISEvaluator(DatasetEvaluator):
 
         Raises:
             ValueError: the results are not such as a server or the metric takes, in all detail.
-            IncompleteResultsError: videos could be read in part only; raised after all else is done.
         """
         if self._distributed:
             comm.synchronize()
@@ -137,12 +150,10 @@ class YTVISEvaluator(DatasetEvaluator):
         path = os.path.join(self._output_dir, RESULTS_FILE)
         _write_results(by_video, path)
         self._logger.info(f"Wrote the results of {len(by_video)} videos to {path}")
-        metrics = self._submit(path) if self._ground_truth.tracks is None else self._measure(by_video)
         if incomplete:
-            raise IncompleteResultsError(
-                f"Data set {self._dataset_name}: {'; '.join(incomplete.values())}. What was found is in {path}"
-            )
-        return metrics
+            messages = "; ".join(incomplete.values())
+            self.incomplete = f"Data set {self._dataset_name}: {messages}. What was found is in {path}"
+        return self._submit(path) if self._ground_truth.tracks is None else self._measure(by_video)
 
     def _submit(self, path: str) -> OrderedDict[str, dict[str, float]]:
         """Zip results for the split's server. There are no metrics."""
