@@ -30,12 +30,11 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis, flop_count_table, parameter_count
 from fvcore.nn.jit_handles import generic_activation_jit, get_shape
 from torch import Tensor, nn
 
-from ifc.engine import setup_config
+from ifc.engine import build_model, setup_config
 from ifc.files import write_json
 from ifc.modeling import IfcNetwork
 

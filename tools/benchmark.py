@@ -56,12 +56,11 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
-from detectron2.modeling import build_model
 from torch import Tensor
 
 from ifc import Ifc
 from ifc.data.shapes import MIN_IMAGE_SIDE, render_video
-from ifc.engine import setup_config
+from ifc.engine import build_model, setup_config
 from ifc.engine.segmenter import READING_THREADS, to_input
 from ifc.files import write_json
 from ifc.inference import ClipTracker, InferenceNetwork

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 import torch
 
-from ifc.files import whole_file
+from ifc.engine.checkpoint import check_tensors
+from ifc.files import refuse_input, whole_file
 
 
 def strip_checkpoint(source: str, target: str, half: bool = False) -> int:
@@ -29,20 +30,28 @@ def strip_checkpoint(source: str, target: str, half: bool = False) -> int:
         Size of `target` in bytes.
 
     Raises:
-        OSError: `source` cannot be read or `target` cannot be written.
+        OSError: `source` cannot be read, or `target` cannot be written or is `source`.
         ValueError: `source` is no checkpoint, or a weight does not fit into float16.
     """
+    refuse_input(target, [source])
     try:
         checkpoint = torch.load(source, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise ValueError(f"{source}: expected a checkpoint of tensors, found a file that cannot be read") from error
     weights = checkpoint.get("model", checkpoint) if isinstance(checkpoint, dict) else None
-    if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+    if not weights:
         raise ValueError(f"{source}: expected a checkpoint of tensors, found none by the names of a model's weights")
+    try:
+        check_tensors(weights)
+    except TypeError as error:
+        raise ValueError(f"{source}: expected a checkpoint of tensors: {error}") from error
     if half:
         weights = {name: _to_half(name, value, source) for name, value in weights.items()}
-    with whole_file(target) as partial:
-        torch.save({"model": dict(weights)}, partial)
+    try:
+        with whole_file(target) as partial:
+            torch.save({"model": dict(weights)}, partial)
+    except RuntimeError as error:  # of torch, which does not tell why a write fell short
+        raise OSError(f"{target}: cannot be written; is its folder there, and the disk not full?") from error
     return os.path.getsize(target)
 
 

@@ -252,6 +252,29 @@ def test_checkpoint_of_something_else(tmp_path, model, content):
         load(model, tmp_path / "other.pth")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_checkpoint_of_a_training_that_diverged(tmp_path, model, value):
+    weights = model.state_dict() | {"detr.input_proj.bias": torch.full((32,), value)}
+    torch.save(weights, tmp_path / "model.pth")
+    message = f"^checkpoint {tmp_path}/model.pth: .* found NaN or infinity in 1, such as detr.input_proj.bias"
+    with pytest.raises(ValueError, match=message):
+        load(model, tmp_path / "model.pth")
+
+
+@pytest.mark.parametrize(
+    ("convert", "found"),
+    [
+        (lambda weight: weight.to_sparse(), "of torch.float32 in torch.sparse_coo layout"),
+        (lambda weight: weight.to("meta"), "without values"),
+    ],
+)
+def test_tensors_of_another_kind(tmp_path, model, convert, found):
+    name = "detr.input_proj.weight"
+    torch.save(model.state_dict() | {name: convert(model.state_dict()[name])}, tmp_path / "model.pth")
+    with pytest.raises(ValueError, match=f"cannot be read: TypeError: found a tensor {found} for '{name}', expected"):
+        load(model, tmp_path / "model.pth")
+
+
 @pytest.mark.parametrize("content", [[1], {"model": torch.ones(2)}, {"model": {"weight": 3}}, {"epoch": 3}, 5])
 def test_torch_files_without_tensors_by_name(tmp_path, model, content):
     torch.save(content, tmp_path / "other.pth")

@@ -231,6 +231,7 @@ def test_published_config_and_window(tool, capsys):
         ("MODEL.NO_SUCH_KEY 1", "MODEL.NO_SUCH_KEY"),
         ("MODEL.IFC.CLIP_STRIDE", "KEY VALUE pairs"),
         ("--config-file missing.yaml", "missing.yaml: no such file"),
+        ("--input-size 32 32 MODEL.RESNETS.NORM XN", "MODEL: cannot be built from this config: KeyError: 'XN'"),
     ],
 )
 def test_bad_options_end_with_one_clear_error(tool, tmp_path, monkeypatch, capsys, options, message):

@@ -48,3 +48,25 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path, content):
     source.write_bytes(content)
     with pytest.raises(SystemExit, match=r"error: .*broken\.pth: expected a checkpoint"):
         strip_checkpoint.main([str(source), str(tmp_path / "out.pth")])
+
+
+def test_weights_that_are_no_plain_tensors(tmp_path):
+    torch.save({"model": {"a.weight": torch.rand(3, 4).to_sparse()}}, tmp_path / "sparse.pth")
+    with pytest.raises(
+        SystemExit, match=r"error: .*sparse\.pth: expected .* found a tensor of .*sparse_coo.*'a.weight'"
+    ):
+        strip_checkpoint.main([str(tmp_path / "sparse.pth"), str(tmp_path / "out.pth")])
+
+
+def test_the_checkpoint_itself_is_not_written_over(checkpoint):
+    before = checkpoint.read_bytes()
+    with pytest.raises(
+        SystemExit, match=r"error: .*model_final\.pth, which is to be read, expected the name of another"
+    ):
+        strip_checkpoint.main([str(checkpoint), str(checkpoint)])
+    assert checkpoint.read_bytes() == before
+
+
+def test_a_folder_that_is_not_there(checkpoint, tmp_path):
+    with pytest.raises(SystemExit, match=r"error: .*nowhere/out\.pth: cannot be written; is its folder there"):
+        strip_checkpoint.main([str(checkpoint), str(tmp_path / "nowhere" / "out.pth")])

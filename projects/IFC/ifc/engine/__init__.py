@@ -5,7 +5,7 @@ from .checkpoint import IfcCheckpointer
 from .launch import check_processes, launch
 from .optimizer import build_optimizer
 from .segmenter import Classes, IncompleteVideoError, SegmentedFrame, VideoSegmenter
-from .setup import check_config, check_test_datasets, setup_config
+from .setup import build_model, check_config, check_test_datasets, setup_config
 from .trainer import Trainer
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "SegmentedFrame",
     "Trainer",
     "VideoSegmenter",
+    "build_model",
     "build_optimizer",
     "check_config",
     "check_processes",

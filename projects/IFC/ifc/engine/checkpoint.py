@@ -44,7 +44,7 @@ class IfcCheckpointer(DetectionCheckpointer):
     def _load_file(self, filename: str) -> dict[str, Any]:
         try:
             checkpoint = _read(filename)
-            _check_tensors(checkpoint["model"])
+            check_tensors(checkpoint["model"])
         except Exception as error:  # a damaged file can raise anything
             raise ValueError(
                 f"checkpoint {filename} ({os.path.getsize(filename)} bytes): expected a whole file of tensors, found "
@@ -63,6 +63,12 @@ class IfcCheckpointer(DetectionCheckpointer):
             raise ValueError(
                 f"checkpoint {self._filename}: expected a checkpoint of this model or of its backbone, found one "
                 f"without a fitting value for any of its {len(parameters)} parameters"
+            )
+        unusable = [name for name, value in self.model.named_parameters() if not torch.isfinite(value).all()]
+        if unusable:
+            raise ValueError(
+                f"checkpoint {self._filename}: expected finite weights, found NaN or infinity in {len(unusable)}, such "
+                f"as {unusable[0]}: that training had diverged"
             )
         return incompatible
 
@@ -130,13 +136,17 @@ def _read(filename: str) -> dict[str, Any]:
     return {"model": weights, "__author__": "Caffe2", "matching_heuristics": True}
 
 
-def _check_tensors(weights: Any) -> None:
+def check_tensors(weights: Any) -> None:
+    """Raise TypeError unless these are dense tensors or arrays of plain numbers by name."""
     if not isinstance(weights, dict):
         raise TypeError(f"found {type(weights).__name__} for the model, expected tensors by name")
     for name, value in weights.items():
         numeric = isinstance(value, np.ndarray) and value.dtype.kind in NUMERIC_KINDS
         if not isinstance(name, str) or not (numeric or isinstance(value, torch.Tensor)):
             raise TypeError(f"found {type(value).__name__} for {name!r}, expected a tensor")
+        if isinstance(value, torch.Tensor) and (value.layout != torch.strided or value.is_quantized or value.is_meta):
+            kind = "without values" if value.is_meta else f"of {value.dtype} in {value.layout} layout"
+            raise TypeError(f"found a tensor {kind} for {name!r}, expected a dense one of plain numbers")
 
 
 def _reason(error: Exception) -> str:

@@ -12,7 +12,6 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data import transforms as T
-from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from torch import Tensor
 
@@ -20,7 +19,7 @@ from ..inference import FinishedInstances, FrameMasks, Rle, StreamOutput, VideoP
 from ..read_ahead import ReadablePart, read_ahead
 from ..visualization import open_frames
 from .checkpoint import IfcCheckpointer
-from .setup import setup_config
+from .setup import build_model, setup_config
 
 READING_THREADS = 2  # beside the one that decodes: they resize
 

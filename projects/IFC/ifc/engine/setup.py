@@ -11,8 +11,10 @@ import yaml
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data import MetadataCatalog
 from detectron2.modeling import BACKBONE_REGISTRY
+from detectron2.modeling import build_model as build_registered_model
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
+from torch import nn
 
 from ..config import add_ifc_config
 from ..data.augmentation import CROP_TYPES, build_augmentation
@@ -209,6 +211,18 @@ def _check_device(cfg: CfgNode) -> None:
         raise ValueError("MODEL.IFC.PRECISION: found 'bfloat16', expected 'float32' on this GPU, which has no bfloat16")
     if cfg.SOLVER.AMP.ENABLED and device.type != "cuda":
         raise ValueError(f"SOLVER.AMP.ENABLED: found True, expected False with MODEL.DEVICE {device.type!r}")
+
+
+def build_model(cfg: CfgNode) -> nn.Module:
+    """The model of `cfg`, on its device.
+
+    Raises:
+        ValueError: it cannot be built from `cfg`: detectron2 does not check every value.
+    """
+    try:
+        return build_registered_model(cfg)
+    except (AssertionError, KeyError) as error:
+        raise ValueError(f"MODEL: cannot be built from this config: {type(error).__name__}: {error}") from error
 
 
 def _check_weights(weights: str) -> None:

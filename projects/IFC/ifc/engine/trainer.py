@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """DefaultTrainer with IFC's optimizer, data loaders, evaluators and checkpoints, on GPUs and on the CPU."""
 
+import logging
 import os
 import weakref
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from ..evaluation.evaluator import IncompleteResultsError, YTVISEvaluator
 from ..evaluation.images import ImageEvaluator
 from .checkpoint import IfcCheckpointer
 from .optimizer import build_optimizer
-from .setup import check_test_datasets
+from .setup import build_model, check_test_datasets
 
 
 class Trainer(DefaultTrainer):
@@ -98,11 +99,10 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
-        """The model of `cfg`, in which detectron2 does not check every value."""
-        try:
-            return super().build_model(cfg)
-        except (AssertionError, KeyError) as error:
-            raise ValueError(f"MODEL: cannot be built from this config: {type(error).__name__}: {error}") from error
+        """The model of `cfg`, which is logged."""
+        model = build_model(cfg)
+        logging.getLogger(__name__).info(f"Model:\n{model}")
+        return model
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
