@@ -243,11 +243,13 @@ class _Reading:
     """
 
     def __init__(self, segmenter: VideoSegmenter, video: Video):
-        source = open_frames(video) if isinstance(video, str | os.PathLike) else video
+        if isinstance(video, str | os.PathLike):
+            source = open_frames(video)
+            segmenter.require_size(*source.size, str(video))
+        else:
+            source = segmenter._copies(video)
         frames = read_ahead(
-            lambda frame: (frame.shape[:2], segmenter._to_input(frame)),
-            segmenter._copies(source),
-            workers=READING_THREADS,
+            lambda frame: (frame.shape[:2], segmenter._to_input(frame)), source, workers=READING_THREADS
         )
         first = next(frames, None)
         if first is None:
