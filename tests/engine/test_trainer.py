@@ -122,6 +122,16 @@ def test_resuming_from_another_training(data, tmp_path, fault):
         Trainer(cfg).resume_or_load(resume=True)
 
 
+def test_resuming_from_weights_alone(data, tmp_path):
+    cfg = tiny_config(tmp_path, *TRAIN, *NO_TEST)
+    trained(cfg)
+    path = tmp_path / "output" / "model_final.pth"
+    torch.save({"model": torch.load(path)["model"]}, path)
+    expected = rf"^--resume: expected a checkpoint of a training, found {re.escape(str(path))} with weights alone"
+    with pytest.raises(ValueError, match=expected):
+        Trainer(cfg).resume_or_load(resume=True)
+
+
 def test_every_test_set_has_its_own_mapper_and_evaluator(data, tmp_path):
     cfg = tiny_config(tmp_path, "DATASETS.TEST", ("engine_val", "engine_coco_val"))
     results = Trainer.test(cfg, tiny_model(cfg))

@@ -50,6 +50,7 @@ class Trainer(DefaultTrainer):
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.cfg = cfg
+        self._has_loaded_state = False
         self._incomplete: IncompleteResultsError | None = None  # what the last evaluation could not read
         self.register_hooks(self.build_hooks())
 
@@ -67,11 +68,26 @@ class Trainer(DefaultTrainer):
             TrainerBase.load_state_dict(self, state_dict)
             self._trainer.load_state_dict(state_dict["_trainer"])
             _check_shapes(self._trainer.optimizer)
+            self._has_loaded_state = True
         except (KeyError, ValueError) as error:
             raise ValueError(
                 f"--resume: expected a checkpoint of a training with this config in {self.cfg.OUTPUT_DIR}, found one "
                 f"whose training state does not fit: {error}"
             ) from error
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Continue the training in OUTPUT_DIR if asked for and there is one; else load the weights of MODEL.WEIGHTS.
+
+        Raises:
+            OSError, ValueError: the checkpoint is missing, damaged, of another training, or to resume from without the
+                training's state.
+        """
+        super().resume_or_load(resume)
+        if resume and self.checkpointer.has_checkpoint() and not self._has_loaded_state:
+            raise ValueError(
+                f"--resume: expected a checkpoint of a training, found {self.checkpointer.get_checkpoint_file()} with "
+                "weights alone, from which a new training can start (MODEL.WEIGHTS, and another OUTPUT_DIR)"
+            )
 
     def build_hooks(self) -> list[HookBase]:
         """detectron2's, but frames that cannot be read in an evaluation do not end the training."""
