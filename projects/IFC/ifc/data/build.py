@@ -29,11 +29,11 @@ from torch.utils.data import DataLoader
 
 from .coco_checks import check_image_sizes
 from .mapper import (
-    EXIF_ORIENTATION,
     IMAGE_ERRORS,
     CocoClipDatasetMapper,
     MixedDatasetMapper,
     YTVISDatasetMapper,
+    is_upright,
     read_frame,
 )
 from .masks import find_fault
@@ -261,10 +261,9 @@ def _looks_whole(file_name: str, size: tuple[int, int]) -> bool:
     try:
         with PathManager.open(file_name, "rb") as file, Image.open(file) as image:
             width, height = image.size
-            # A camera may store the picture turned. The base class's method, as a PNG's own decodes the whole file.
-            is_upright = Image.Image.getexif(image).get(EXIF_ORIENTATION, 1) == 1
+            fits = is_upright(image) and (height, width) == size
             file.seek(-min(12, file.seek(0, os.SEEK_END)), os.SEEK_END)
             tail = file.read()
     except IMAGE_ERRORS:
         return False
-    return is_upright and (height, width) == size and any(marker in tail for marker in END_MARKERS)
+    return fits and any(marker in tail for marker in END_MARKERS)

@@ -244,6 +244,12 @@ def read_frame(file_name: str, image_format: str, size: tuple[int, int], reducti
     return image
 
 
+def is_upright(image: Image.Image) -> bool:
+    """Whether an opened image is stored as it is to be seen; a camera may store it turned and note that."""
+    # The base class's method, as a PNG's own decodes the whole file.
+    return Image.Image.getexif(image).get(EXIF_ORIENTATION, 1) == 1
+
+
 def _read_jpeg(file_name: str, image_format: str, reduction: int) -> np.ndarray | None:
     """A faultless, upright JPEG in colour or grey as `read_image` reads it, in half of the time; None for other files.
 
@@ -253,7 +259,7 @@ def _read_jpeg(file_name: str, image_format: str, reduction: int) -> np.ndarray 
         content = file.read()
     with Image.open(io.BytesIO(content)) as header:
         is_plain = header.format == "JPEG" and header.mode in ("L", "RGB")
-        if not is_plain or header.getexif().get(EXIF_ORIENTATION, 1) != 1:
+        if not is_plain or not is_upright(header):
             return None
         width, height = (math.ceil(side / reduction) for side in header.size)
     try:
