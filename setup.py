@@ -43,6 +43,7 @@ setup(
         "simplejpeg>=1.9",  # the same JPEG decoder as Pillow's, without its copies
         "tabulate>=0.9",
         "tqdm>=4.66",
+        "wrapt>=1.17",  # post-import hooks: `import ifc` registers with detectron2 without loading it
     ],
     extras_require={
         "fast-coco": FAST_COCO,

@@ -19,9 +19,9 @@ import pytest
 from pycocotools import mask as mask_api
 from tiny_model import HEIGHT, LENGTH, WIDTH, write_tiny_model
 
-from ifc.data.shapes import CATEGORIES, render_video
-from ifc.engine import VideoSegmenter
-from ifc.visualization import VideoReader, VideoWriter
+from ifc.predictor import VideoSegmenter
+from ifc.video import VideoReader, VideoWriter
+from ifc.ytvis.datasets.shapes import CATEGORIES, render_video
 
 PROJECT = Path(__file__).parents[1] / "projects" / "IFC"
 

@@ -8,7 +8,7 @@ Example:
 The network (with random weights, on the CPU) is traced on one window of frames. The numbers depend on shapes alone.
 
 - A FLOP is one multiply-add, fvcore's and most papers' unit; a GPU's data sheet counts two. Counted are convolutions,
-  linear layers, matrix products, normalisations, resizing, and attention: L · S · (E + V) a head, for L queries and S
+  linear layers, matrix products, normalizations, resizing, and attention: L · S · (E + V) a head, for L queries and S
   keys of width E and values of width V. What is not counted, element by element arithmetic above all, is listed with
   its number of calls; ReLU, copies and changes of shape are left out even there, as fvcore does.
 - Activations are the values that convolutions, linear layers, matrix products and attention put out. Attention
@@ -35,8 +35,8 @@ from fvcore.nn.jit_handles import generic_activation_jit, get_shape
 from torch import Tensor, nn
 
 from ifc.engine import build_model, setup_config
-from ifc.files import write_json
 from ifc.modeling import IfcNetwork
+from ifc.ytvis.files import write_json
 
 ATTENTION = "aten::scaled_dot_product_attention"
 PRODUCT = "aten::matmul"

@@ -8,7 +8,7 @@ Example:
 The defaults are the task that IFC's speed is measured by: one video of 36 frames, 360x640 as the network sees it and
 720x1280 as its masks are wanted, with 12 instances; with --window 36 and with --window 5.
 
-Each --variant "KEY VALUE ..." repeats it with these options on top, in the same run: that is how an optimisation's own
+Each --variant "KEY VALUE ..." repeats it with these options on top, in the same run: that is how an optimization's own
 ratio is measured.
 
 What runs is the model of the config as evaluation and demo.py run it, on the frames of a temporary H.264 video of
@@ -22,7 +22,7 @@ above 0.01 for up to 6 classes (1/2, 1/4, ...), and so gives as many tracks. The
 
 Stages:
     decoding        H.264 to RGB, resized to the network's input size as the loader does
-    normalisation   to the device, less the mean, over the deviation
+    normalization   to the device, less the mean, over the deviation
     backbone        detectron2's, once a frame
     projections     whatever else is done once a frame: projections, position, the first encoder layer
     clip network    encoder, decoder and mask head, once a window
@@ -33,7 +33,7 @@ Stages:
 With --read-ahead decoding runs beside the rest, as in demo.py; its time then is that of waiting for it. A network that
 torch.compile made has its stages up to the projections in one, the backbone's.
 
-On a GPU each stage ends with a synchronisation, so that its time is its own; the total then is that of a run without
+On a GPU each stage ends with a synchronization, so that its time is its own; the total then is that of a run without
 them, and the stages add up to more. CPU time far below the total (on a CPU) says that other programs had the
 processor, and that the times are not the machine's. Host memory is that of the process: its peak, and by how much that
 is above what it held just before the first run, with the model loaded.
@@ -59,19 +59,19 @@ from detectron2.data import transforms as T
 from torch import Tensor
 
 from ifc import Ifc
-from ifc.data.shapes import MIN_IMAGE_SIDE, render_video
 from ifc.engine import build_model, setup_config
-from ifc.engine.segmenter import READING_THREADS, to_input
-from ifc.files import write_json
 from ifc.inference import ClipTracker, InferenceNetwork
 from ifc.inference import video as video_engine
 from ifc.modeling import ClipPrediction
-from ifc.read_ahead import read_ahead
-from ifc.visualization import FrameSource, VideoWriter, open_frames
+from ifc.predictor import READING_THREADS, to_input
+from ifc.video import FrameSource, VideoWriter, open_frames
+from ifc.video.read_ahead import read_ahead
+from ifc.ytvis.datasets.shapes import MIN_IMAGE_SIDE, render_video
+from ifc.ytvis.files import write_json
 
 STAGES = (
     "decoding",
-    "normalisation",
+    "normalization",
     "backbone",
     "projections",
     "clip network",
@@ -163,7 +163,7 @@ def timed_stages(model: Ifc, clock: StageClock) -> Iterator[None]:
     network = model.inference.network
     network.prepare()
     parts = [
-        (model.normalize, "forward", "normalisation"),  # inside encode_frames
+        (model.normalize, "forward", "normalization"),  # inside encode_frames
         (network, "encode_frames", "backbone" if network.is_compiled else "projections"),
         (network, "predict_clips", "clip network"),
         (ClipTracker, "update", "tracker"),
@@ -257,7 +257,7 @@ def ellipse_logits(num_instances: int, size: tuple[int, int], seed: int = 0) -> 
         return low + (high - low) * torch.rand(num_instances, 1, 1, generator=generator)
 
     height, width = size
-    # In parts of the frame, from the centre, which lies on a cell: on a small grid every ellipse still covers one.
+    # In parts of the frame, from the center, which lies on a cell: on a small grid every ellipse still covers one.
     y = (torch.arange(height)[:, None] - (height * draw(0.15, 0.85)).floor()) / height
     x = (torch.arange(width) - (width * draw(0.15, 0.85)).floor()) / width
     turn = draw(0, math.pi)

@@ -21,7 +21,7 @@ clips; files are in the page cache. Parts, the mean of all rounds:
     JPEG decode     reading the frames and decoding them
     augmentation    of the frames: resize, flip
     masks           decoding and warping the masks in one, their boxes, the instances
-    rest            sampling, colour planes
+    rest            sampling, color planes
 
 Memory: a json with as many videos, instances and frames as the training split of YouTube-VIS 2021 is loaded, then
 worker processes read records as in training, without frames. Of all workers together: the proportional set size, in
@@ -67,7 +67,7 @@ from ifc.data.augmentation import build_augmentation
 from ifc.data.mapper import read_tracks, sample_frames
 from ifc.data.records import PackedRecords
 from ifc.engine import setup_config
-from ifc.files import write_json
+from ifc.ytvis.files import write_json
 
 CONFIG = Path(__file__).parents[1] / "projects" / "IFC" / "configs" / "base_ytvis.yaml"
 NUM_VIDEOS = 4

@@ -27,13 +27,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import bare_ifc  # noqa: F401 - before anything of ifc, which otherwise loads torch
 import numpy as np
 from pycocotools import mask as mask_utils
 from tabulate import tabulate
 
-from ifc.evaluation.tracks import Track, read_ground_truth, read_results
-from ifc.evaluation.video_ap import evaluate_tracks, track_ious
+from ifc.ytvis.metric.tracks import Track, read_ground_truth, read_results
+from ifc.ytvis.metric.video_ap import evaluate_tracks, track_ious
 
 # Runs a program and prints its CPU seconds and peak memory. That counts from the size of the process that starts it,
 # which is why this small one does.
@@ -63,7 +62,7 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float, float]:
 class Outline:
     """An ellipse with a wavy outline, which drifts and turns back at the frame's borders; (y, x) in pixels."""
 
-    centre: np.ndarray
+    center: np.ndarray
     step: np.ndarray  # from one frame to the next
     semi_axes: np.ndarray
     phases: np.ndarray  # of the waves at top and bottom
@@ -72,7 +71,7 @@ class Outline:
     @classmethod
     def random(cls, rng: np.random.Generator, height: int, width: int) -> "Outline":
         return cls(
-            centre=rng.uniform(0, 1, size=2) * (height, width),
+            center=rng.uniform(0, 1, size=2) * (height, width),
             step=rng.normal(0, 0.006 * height, size=2),
             semi_axes=rng.uniform(*SIDES, size=2) * height / 2,
             phases=rng.uniform(0, 2 * np.pi, size=2),
@@ -81,14 +80,14 @@ class Outline:
 
     def near(self, rng: np.random.Generator, pixels: float) -> "Outline":
         """What a method might make of it: off by some pixels, with waves of its own."""
-        return replace(self, centre=self.centre + rng.normal(0, pixels, 2), phases=rng.uniform(0, 2 * np.pi, size=2))
+        return replace(self, center=self.center + rng.normal(0, pixels, 2), phases=rng.uniform(0, 2 * np.pi, size=2))
 
     def masks(self, frames: Sequence[int], height: int, width: int) -> list[dict[str, Any]]:
         """Compressed RLE on some frames, as json holds it."""
         return [self._mask(frame, height, width) for frame in frames]
 
     def _mask(self, frame: int, height: int, width: int) -> dict[str, Any]:
-        y, x = (_turned_back(p, size) for p, size in zip(self.centre + frame * self.step, (height, width), strict=True))
+        y, x = (_turned_back(p, size) for p, size in zip(self.center + frame * self.step, (height, width), strict=True))
         semi_y, semi_x = self.semi_axes
         columns = np.arange(max(0, int(x - semi_x)), min(width, int(x + semi_x) + 1))
         shares = (columns - x) / semi_x

@@ -26,7 +26,7 @@ from benchmark import ellipse_logits, synchronize
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from ifc.inference.run_lengths import Rle, encode_frames
+from ifc.inference.mask_encoding import Rle, encode_frames
 
 MASKS_AT_ONCE = 16  # of the plain way, whose memory is that of the masks
 

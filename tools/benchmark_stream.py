@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 from benchmark import host_memory
 
-from ifc.data.shapes import render_video
-from ifc.engine import SegmentedFrame, VideoSegmenter
-from ifc.files import write_json
+from ifc.predictor import SegmentedFrame, VideoSegmenter
+from ifc.ytvis.datasets.shapes import render_video
+from ifc.ytvis.files import write_json
 
 RENDERED_FRAMES = 100
 

@@ -18,11 +18,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 
-import bare_ifc  # noqa: F401 - ifc without torch
-
-from ifc.dataset_tools.check import CheckResult, Tolerance, check_dataset
-from ifc.dataset_tools.faults import KINDS
-from ifc.files import refuse_input, write_json
+from ifc.ytvis.datasets.check import CheckResult, Tolerance, check_dataset
+from ifc.ytvis.faults import KINDS
+from ifc.ytvis.files import refuse_input, write_json
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -74,7 +72,7 @@ def write_outputs(args: argparse.Namespace, result: CheckResult) -> None:
     if args.json is not None:
         write_json(args.json, {"counts": result.counts(), "faults": [asdict(fault) for fault in result.faults]})
     if args.report is not None:
-        from ifc.dataset_tools.report import make_page  # matplotlib, which takes a second to import
+        from ifc.ytvis.reports.dataset_page import make_page  # matplotlib, which takes a second to import
 
         Path(args.report).mkdir(parents=True, exist_ok=True)
         path = Path(args.report) / "index.html"

@@ -18,12 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import bare_ifc  # noqa: F401 - before anything of ifc, which otherwise loads torch
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ifc.evaluation import tracks, video_ap
-from ifc.files import refuse_input, write_json
+from ifc.ytvis.files import refuse_input, write_json
+from ifc.ytvis.metric import tracks, video_ap
 
 
 def compare(gt: Path, first: Path, second: Path, score: float) -> dict[str, Any]:

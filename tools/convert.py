@@ -20,11 +20,9 @@ from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import bare_ifc  # noqa: F401 - ifc without torch
-
-from ifc.dataset_tools.convert import cvat, indexed_png, label_studio, mots
-from ifc.dataset_tools.convert.tracks import TrackedVideo, ytvis_content
-from ifc.files import refuse_input, write_json
+from ifc.ytvis.convert import cvat, indexed_png, label_studio, mots
+from ifc.ytvis.convert.tracked_video import TrackedVideo, ytvis_content
+from ifc.ytvis.files import refuse_input, write_json
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -22,11 +22,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import bare_ifc  # noqa: F401 - before anything of ifc, which otherwise loads torch
 from tabulate import tabulate
 
-from ifc.evaluation import breakdown, errors, tracks, video_ap
-from ifc.files import refuse_input, write_json
+from ifc.ytvis.files import refuse_input, write_json
+from ifc.ytvis.metric import breakdown, errors, tracks, video_ap
 
 REPORT_FILE = "report.html"
 CATEGORY_PAIRS_A_ROW = 3  # (category, AP) pairs in a row of the printed table
@@ -46,7 +45,7 @@ def evaluate(args: argparse.Namespace) -> None:
     video_ap.require_tracks(ground_truth)
     frames = None
     if args.frames:
-        from ifc.evaluation.pictures import FrameFiles
+        from ifc.ytvis.reports.pictures import FrameFiles
 
         frames = FrameFiles(args.gt, args.frames)
     overlaps = video_ap.find_overlaps(ground_truth, tracks.read_results(args.results, ground_truth))
@@ -62,7 +61,7 @@ def evaluate(args: argparse.Namespace) -> None:
         score = args.score if args.score is not None else errors.best_score(findings)
         content["score"] = score if math.isfinite(score) else None
     if args.tracking:
-        from ifc.evaluation.tracking import tracking_numbers
+        from ifc.ytvis.metric.tracking import tracking_numbers
 
         tracking = tracking_numbers(ground_truth, overlaps, score)
         content["tracking"] = {
@@ -71,7 +70,7 @@ def evaluate(args: argparse.Namespace) -> None:
         }
         _print(_tracking_table(tracking, score))
     if args.report:
-        from ifc.evaluation.report import Evaluation, identity_switches, make_report
+        from ifc.ytvis.reports.evaluation_page import Evaluation, identity_switches, make_report
 
         costs = errors.error_costs(findings)
         evaluation = Evaluation(ground_truth, overlaps, result, by_length, by_motion, findings, costs, score)
@@ -90,11 +89,11 @@ def _prepare(args: argparse.Namespace) -> None:
         raise ValueError("--frames: expected --report too, whose pictures they are for")
     try:
         if args.tracking:
-            from ifc.evaluation.tracking import load_metrics
+            from ifc.ytvis.metric.tracking import load_metrics
 
             load_metrics()
         if args.report:
-            import ifc.evaluation.report  # noqa: F401
+            import ifc.ytvis.reports.evaluation_page  # noqa: F401
     except ImportError as error:
         raise ImportError(f"--tracking or --report needs a library that is missing: {error}") from error
     if args.report:

@@ -15,10 +15,8 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import bare_ifc  # noqa: F401 - ifc without torch
-
-from ifc.dataset_tools.reading import read_json
-from ifc.files import refuse_input, write_json
+from ifc.ytvis.files import refuse_input, write_json
+from ifc.ytvis.reading import read_json
 
 
 def select_long(content: dict[str, Any], short: dict[str, Any], json_file: str, short_file: str) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from ifc.data.shapes import render_video, write_coco, write_ytvis
-from ifc.visualization.video_io import VideoWriter
+from ifc.video.reading import VideoWriter
+from ifc.ytvis.datasets.shapes import render_video, write_coco, write_ytvis
 
 
 def build_parser() -> argparse.ArgumentParser:

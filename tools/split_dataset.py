@@ -20,9 +20,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import bare_ifc  # noqa: F401 - ifc without torch
-
-from ifc.dataset_tools.split import (
+from ifc.ytvis.datasets.split import (
     Dataset,
     choose_videos,
     part_content,
@@ -30,7 +28,7 @@ from ifc.dataset_tools.split import (
     read_split_record,
     split_record,
 )
-from ifc.files import refuse_input, whole_file, write_json
+from ifc.ytvis.files import refuse_input, whole_file, write_json
 
 
 def build_parser() -> argparse.ArgumentParser:

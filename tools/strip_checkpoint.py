@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import torch
 
 from ifc.engine.checkpoint import check_tensors
-from ifc.files import refuse_input, whole_file
+from ifc.ytvis.files import refuse_input, whole_file
 
 
 def strip_checkpoint(source: str, target: str, half: bool = False) -> int:

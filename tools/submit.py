@@ -14,10 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import bare_ifc  # noqa: F401 - before anything of ifc, which otherwise loads torch
-
-from ifc.evaluation.submission import SubmissionError, write_submission
-from ifc.evaluation.tracks import read_ground_truth
+from ifc.ytvis.metric.submission import SubmissionError, write_submission
+from ifc.ytvis.metric.tracks import read_ground_truth
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

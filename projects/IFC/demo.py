@@ -7,7 +7,7 @@ Track the objects of videos and draw them: videos in, overlay videos and results
 
 An input is a video file, a folder of frames (an image file each, in natural order) or a single image. DIR receives
 
-- NAME.mp4 for each video: one colour a track, with its class, score and id (H.264, no sound; the frame rate of
+- NAME.mp4 for each video: one color a track, with its class, score and id (H.264, no sound; the frame rate of
   the input; small videos are enlarged by a whole factor so that the labels are readable). NAME.png for each image.
 - results.json: all tracks of all videos, also those below the threshold, in YTVIS's results format (a list of
   {video_id, category_id, score, segmentations}), and videos.json, which says what the ids mean: {"videos": [{id,
@@ -42,20 +42,11 @@ from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils.logger import setup_logger
 from tqdm import tqdm
 
-from ifc.engine import Classes, IncompleteVideoError, VideoSegmenter, setup_config
-from ifc.files import whole_file, write_json
-from ifc.visualization import (
-    FolderReader,
-    FrameSource,
-    ImageReader,
-    OverlayDrawer,
-    VideoReadError,
-    VideoWriteError,
-    VideoWriter,
-    default_scale,
-    open_frames,
-    select_tracks,
-)
+from ifc.engine import setup_config
+from ifc.predictor import Classes, IncompleteVideoError, VideoSegmenter
+from ifc.video import FolderReader, FrameSource, ImageReader, VideoReadError, VideoWriteError, VideoWriter, open_frames
+from ifc.ytvis.drawing import OverlayDrawer, default_scale, select_tracks
+from ifc.ytvis.files import whole_file, write_json
 
 logger = logging.getLogger("detectron2.ifc.demo")
 

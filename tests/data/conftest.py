@@ -132,7 +132,7 @@ def register():
 
 @pytest.fixture
 def cfg() -> CfgNode:
-    """Clips of 3 neighbouring frames in the files' size, without flips."""
+    """Clips of 3 neighboring frames in the files' size, without flips."""
     cfg = get_cfg()
     add_ifc_config(cfg)
     cfg.INPUT.MIN_SIZE_TRAIN = (HEIGHT,)

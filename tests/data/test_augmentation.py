@@ -10,7 +10,7 @@ from PIL import Image
 from pycocotools import mask as mask_util
 
 from ifc.data.augmentation import ClipAugmentation, FastResizeTransform, build_augmentation, transform_masks
-from ifc.data.masks import read_masks
+from ifc.data.clip_masks import read_masks
 
 FRAME = np.random.default_rng(0).integers(0, 256, size=(60, 80, 3), dtype=np.uint8)
 

@@ -8,7 +8,7 @@ from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator
 
 from ifc.data import build_train_loader
-from ifc.data.builtin import VIDEO_DATASETS, register_all_joint_coco
+from ifc.data.catalog import VIDEO_DATASETS, register_all_joint_coco
 from ifc.data.joint_coco import COCO, COCO_TO_VIDEO_CLASSES
 
 IDS = {name: number for number, name in enumerate(MetadataCatalog.get(COCO).thing_classes, start=1)}

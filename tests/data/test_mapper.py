@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ifc.data import CocoClipDatasetMapper, YTVISDatasetMapper, load_ytvis_json, mapper
+from ifc.data.clip_masks import read_masks
 from ifc.data.mapper import read_frame, sample_frames
-from ifc.data.masks import read_masks
 
 NUM_CLASSES = 2
 
@@ -85,12 +85,10 @@ def test_reference_is_uniform_and_the_others_too():
     assert set(references) == set(range(10))
     assert all(320 <= count <= 480 for count in references.values())
     pairs = collections.Counter(tuple(sample_frames(5, 2, 2)) for _ in range(6000))
-    # A pair (a, b) comes up by reference a with 1/5 · 1/(neighbours of a), and the other way round.
-    neighbours = [2, 3, 4, 3, 2]
+    # A pair (a, b) comes up by reference a with 1/5 · 1/(neighbors of a), and the other way round.
+    neighbors = [2, 3, 4, 3, 2]
     expected = {
-        (a, b): 6000 / 5 * (1 / neighbours[a] + 1 / neighbours[b])
-        for a in range(5)
-        for b in range(a + 1, min(a + 3, 5))
+        (a, b): 6000 / 5 * (1 / neighbors[a] + 1 / neighbors[b]) for a in range(5) for b in range(a + 1, min(a + 3, 5))
     }
     assert set(pairs) == set(expected)
     assert all(abs(pairs[pair] - count) < 5 * count**0.5 for pair, count in expected.items())

@@ -100,7 +100,7 @@ def test_killing_the_launching_process_ends_the_others():
     wait = r"import os, time; os.write(1, b'waiting\n'); time.sleep(60)"  # in one piece, which print is not
     program = f"""
 import signal
-from ifc.engine import launch
+from ifc.engine import (launch)
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     launch(exec, 2, 1, 0, "auto", ({wait!r},), "cpu")

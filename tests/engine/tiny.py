@@ -10,9 +10,9 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from ifc.data import register_ytvis_instances
-from ifc.data.builtin import category_metadata
-from ifc.data.shapes import CATEGORIES, write_coco, write_ytvis
+from ifc.data.catalog import category_metadata
 from ifc.engine import setup_config
+from ifc.ytvis.datasets.shapes import CATEGORIES, write_coco, write_ytvis
 
 HEIGHT, WIDTH, LENGTH = 64, 96, 4
 BASE = Path(__file__).parents[2] / "projects" / "IFC" / "configs" / "Base-IFC.yaml"

@@ -19,8 +19,8 @@ from evaluation.evaluate_share import evaluate_share
 from pycocotools import mask as mask_utils
 
 from ifc.config import add_ifc_config
-from ifc.evaluation import evaluate_tracks
 from ifc.evaluation.evaluator import YTVISEvaluator
+from ifc.ytvis.metric import evaluate_tracks
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

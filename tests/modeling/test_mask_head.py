@@ -37,7 +37,7 @@ def test_pixel_features_follow_the_formula():
     torch.testing.assert_close(head.pixel_features(cells, lateral4, lateral3), x, atol=1e-4, rtol=1e-4)
 
 
-def test_initialisation():
+def test_initialization():
     head = MaskHead(64, 32, 16)
     for name in ("lay1", "lay2", "lay3", "adapter1", "adapter2"):
         conv = getattr(head, name)

@@ -134,7 +134,7 @@ def test_bad_sizes_are_named(changes, message):
         make_transformer(**changes)
 
 
-def test_initialisation_of_the_memory_tokens():
+def test_initialization_of_the_memory_tokens():
     transformer = make_transformer(dim=64, num_memory=512)
     for memory in (transformer.memory_bus, transformer.memory_pos):
         # Kaiming-normal, fan_out, ReLU: standard deviation sqrt(2 / rows).

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a tool as a user calls it, in a Python in which some libraries cannot be imported."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS, PACKAGE = ROOT / "tools", ROOT / "projects" / "IFC"
 BLOCKER = """\
 import os
 import sys
@@ -25,7 +27,7 @@ def run_tool(tool: str, folder: Path, *arguments: object, blocked: str = "") -> 
     site.mkdir(exist_ok=True)
     (site / "sitecustomize.py").write_text(BLOCKER)
     environment = {
-        "PYTHONPATH": str(site),
+        "PYTHONPATH": f"{site}{os.pathsep}{PACKAGE}",
         "PYTHONIOENCODING": "ascii",
         "OMP_NUM_THREADS": "1",
         "BLOCKED": f"torch torchvision detectron2 fvcore {blocked}",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads a program of tools/ as a module, with its neighbours in reach as when it is run."""
+"""Loads a program of tools/ as a module, with its neighbors in reach as when it is run."""
 
 import importlib.util
 from pathlib import Path

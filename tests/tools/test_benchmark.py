@@ -16,9 +16,10 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
 from ifc.engine import setup_config
-from ifc.inference import ClipTracker, run_lengths
+from ifc.inference import ClipTracker
+from ifc.inference import mask_encoding as run_lengths
 from ifc.inference import video as video_engine
-from ifc.visualization import VideoReader
+from ifc.video import VideoReader
 
 ROOT = Path(__file__).parents[2]
 TINY = str(ROOT / "configs" / "quick_schedules" / "shapes_tiny.yaml")
@@ -285,7 +286,7 @@ def test_each_stage_has_the_time_of_its_part(tool, make_model, make_task, monkey
     """Time passes in one function of each part alone, a different power of ten in each."""
     model, task = make_model(), make_task(3, 2)
     parts = {
-        "normalisation": (type(model.normalize), "forward"),
+        "normalization": (type(model.normalize), "forward"),
         "backbone": (type(model.detr.backbone[0].backbone), "forward"),
         "projections": (type(model.detr.transformer), "encode_frames"),
         "clip network": (type(model.detr.mask_head), "pixel_features"),
@@ -307,7 +308,7 @@ def test_each_stage_has_the_time_of_its_part(tool, make_model, make_task, monkey
         monkeypatch.setattr(owner, name, waiting(getattr(owner, name), 10.0**exponent))
     assert tool.run_once(model, task, by_stage=True).seconds == {
         "decoding": 0,
-        "normalisation": 1,
+        "normalization": 1,
         "backbone": 10,
         "projections": 100,
         "clip network": 1_000,

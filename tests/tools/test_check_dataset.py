@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from dataset_tools.small import SmallDataset
 from tools.loading import load_tool
+from ytvis.small import SmallDataset
 
 import ifc  # noqa: F401 - before the program, which would load it without torch
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_tools.label_maps import random_map, read_maps, write_frames, write_maps
+from ytvis.label_maps import random_map, read_maps, write_frames, write_maps
 
 import ifc  # noqa: F401 - before the program, which would load it without torch
 

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from ifc.data.shapes import render_video, write_coco, write_ytvis
+from ifc.ytvis.datasets.shapes import render_video, write_coco, write_ytvis
 
 TOOL = Path(__file__).parents[2] / "tools" / "make_shapes.py"
 

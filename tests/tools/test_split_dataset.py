@@ -5,8 +5,8 @@ import hashlib
 import json
 
 import pytest
-from dataset_tools.small import SmallDataset
 from tools.loading import load_tool
+from ytvis.small import SmallDataset
 
 import ifc  # noqa: F401 - before the program, which would load it without torch
 

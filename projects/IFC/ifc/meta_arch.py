@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from .inference import InferenceNetwork, VideoInference, infer_image
 from .modeling import ClipPrediction, FrameNormalizer, IfcNetwork, Transformer
-from .read_ahead import ReadablePart
 from .training import ClipCriterion, HungarianMatcher, prepare_targets
+from .video.read_ahead import ReadablePart
 
 
 @META_ARCH_REGISTRY.register()
@@ -40,7 +40,7 @@ class Ifc(nn.Module):
             network: see `IfcNetwork`.
             normalize: turns uint8 frames into the network's input.
             criterion: see `ClipCriterion`.
-            inference: finds the instances of a video with that network and that normalisation.
+            inference: finds the instances of a video with that network and that normalization.
             mask_stride, match_stride: strides of the target masks in the losses and in the matching.
             deep_supervision: whether the earlier decoder layers have losses too.
         """

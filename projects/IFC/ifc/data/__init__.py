@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data sets and everything between their files and a training or test sample."""
 
-from .build import build_test_loader, build_train_loader
+from .dataset_dicts import load_ytvis_json, register_ytvis_instances
+from .loaders import build_test_loader, build_train_loader
 from .mapper import CocoClipDatasetMapper, YTVISDatasetMapper
-from .ytvis import load_ytvis_json, register_ytvis_instances
 
 __all__ = [
     "CocoClipDatasetMapper",

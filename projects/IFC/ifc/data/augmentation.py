@@ -11,7 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from PIL import Image
 
-from .masks import RunLengthMasks
+from .clip_masks import RunLengthMasks
 
 RESIZE_STYLES = ("choice", "range", "choice_by_clip", "range_by_clip")
 FLIP_STYLES = ("none", "horizontal", "vertical", "flip_by_clip")
@@ -22,7 +22,7 @@ REDUCTIONS = (1, 2, 4, 8)  # of a JPEG's sides, that can be had by decoding less
 
 
 class ClipAugmentation:
-    """Draws the augmentations of clips: crop, resize of the shortest edge, flip, then colours and rotation.
+    """Draws the augmentations of clips: crop, resize of the shortest edge, flip, then colors and rotation.
 
     `for_clip()` is called once a clip; what it returns is applied to each frame in turn. A style that ends in
     "_by_clip" is drawn by `for_clip()`, everything else anew for each frame, all from numpy's global generator.
@@ -171,7 +171,7 @@ class FastResizeShortestEdge(T.ResizeShortestEdge):
 def transform_masks(transforms: T.TransformList, masks: RunLengthMasks) -> np.ndarray:
     """Apply an image's transforms to all its masks at once.
 
-    Crops, nearest-neighbour resizes and flips only pick rows and columns. Any run of them is carried out as one pick,
+    Crops, nearest-neighbor resizes and flips only pick rows and columns. Any run of them is carried out as one pick,
     with the result of `transforms.apply_segmentation` on each mask alone. Pixels that the first such run leaves out are
     never decoded.
 

@@ -6,7 +6,7 @@ import reprlib
 from collections.abc import Iterable
 from typing import Any
 
-from .masks import find_fault
+from .clip_masks import find_fault
 
 
 def check_image_sizes(records: Iterable[dict[str, Any]]) -> None:

@@ -19,8 +19,8 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image
 
 from .augmentation import ClipAugmentation, build_augmentation, transform_masks
-from .frames import LazyFrames
-from .masks import RunLengthMasks, read_masks
+from .clip_masks import RunLengthMasks, read_masks
+from .lazy_frames import LazyFrames
 
 IMAGE_FORMATS = ("RGB", "BGR")
 EXIF_ORIENTATION = 0x0112
@@ -251,7 +251,7 @@ def is_upright(image: Image.Image) -> bool:
 
 
 def _read_jpeg(file_name: str, image_format: str, reduction: int) -> np.ndarray | None:
-    """A faultless, upright JPEG in colour or grey as `read_image` reads it, in half of the time; None for other files.
+    """A faultless, upright JPEG in color or gray as `read_image` reads it, in half of the time; None for other files.
 
     Both decode with the same library, but Pillow's pixels are copied twice on their way into an array.
     """

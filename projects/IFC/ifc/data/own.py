@@ -6,7 +6,7 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from .ytvis import register_ytvis_instances
+from .dataset_dicts import register_ytvis_instances
 
 
 def register_video_json(entries: Sequence[Any]) -> None:

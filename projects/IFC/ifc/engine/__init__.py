@@ -2,19 +2,14 @@
 """The loop around it all: optimizer, checkpoints, processes, trainer."""
 
 from .checkpoint import IfcCheckpointer
+from .config_file import build_model, check_config, check_test_datasets, setup_config
 from .launch import check_processes, launch
 from .optimizer import build_optimizer
-from .segmenter import Classes, IncompleteVideoError, SegmentedFrame, VideoSegmenter
-from .setup import build_model, check_config, check_test_datasets, setup_config
 from .trainer import Trainer
 
 __all__ = [
-    "Classes",
     "IfcCheckpointer",
-    "IncompleteVideoError",
-    "SegmentedFrame",
     "Trainer",
-    "VideoSegmenter",
     "build_model",
     "build_optimizer",
     "check_config",

@@ -12,7 +12,7 @@ import torch
 from detectron2.engine import launch as launch_on_gpus
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-from ..parallel import end_with_parent
+from ..ytvis.parallel import end_with_parent
 
 
 def check_processes(num_processes: int, num_machines: int, machine_rank: int, dist_url: str, device: str) -> None:

@@ -19,10 +19,10 @@ from torch import nn
 from ..data import build_test_loader, build_train_loader
 from ..data.coco_checks import check_ground_truth
 from ..evaluation.evaluator import IncompleteResultsError, YTVISEvaluator
-from ..evaluation.images import ImageEvaluator
+from ..evaluation.image_evaluator import ImageEvaluator
 from .checkpoint import IfcCheckpointer
+from .config_file import build_model, check_test_datasets
 from .optimizer import build_optimizer
-from .setup import build_model, check_test_datasets
 
 
 class Trainer(DefaultTrainer):

@@ -14,10 +14,10 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 from tabulate import tabulate
 
-from ..files import whole_file
-from .submission import RESULTS_FILE, write_submission
-from .tracks import GroundTruth, read_ground_truth
-from .video_ap import STAT_NAMES, VideoAPResult, evaluate_tracks
+from ..ytvis.files import whole_file
+from ..ytvis.metric.submission import RESULTS_FILE, write_submission
+from ..ytvis.metric.tracks import GroundTruth, read_ground_truth
+from ..ytvis.metric.video_ap import STAT_NAMES, VideoAPResult, evaluate_tracks
 
 ZIP_FILE = "results.zip"  # for the server of a split without annotations
 TASK = "segm"  # detectron2's name for numbers of instance masks

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inference: a network's windows and images → tracks and instances."""
 
+from .accelerated_network import COMPILE_MODES, PRECISIONS, InferenceNetwork
 from .image import infer_image
-from .network import COMPILE_MODES, PRECISIONS, InferenceNetwork
 from .results import FrameMasks, Rle, Track, VideoPrediction
 from .tracker import ClipInstances, ClipTracker, FinishedInstances
 from .video import StreamOutput, VideoInference, VideoStream

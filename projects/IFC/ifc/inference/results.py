@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .run_lengths import Rle
+from .mask_encoding import Rle
 from .tracker import FinishedInstances
 
 

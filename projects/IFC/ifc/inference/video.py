@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from ..modeling.network import ClipPrediction, FrameFeatures
+from .accelerated_network import InferenceNetwork
 from .batch_size import num_frames_that_fit, num_windows_that_fit
-from .network import InferenceNetwork
+from .mask_encoding import encode_frames
 from .results import FrameMasks, VideoPrediction, build_prediction
-from .run_lengths import encode_frames
 from .tracker import ClipInstances, ClipTracker, FinishedInstances
 
 logger = logging.getLogger(__name__)

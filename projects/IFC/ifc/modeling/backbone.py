@@ -55,7 +55,7 @@ class MaskedBackbone(nn.Module):
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """
         Args:
-            images: (N, 3, H, W) normalised frames, zero-padded.
+            images: (N, 3, H, W) normalized frames, zero-padded.
             image_sizes: (height, width) of each frame before padding; None if nothing is padded.
 
         Returns:

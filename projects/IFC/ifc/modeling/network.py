@@ -116,7 +116,7 @@ class IfcNetwork(nn.Module):
     def encode_frames(self, images: Tensor, image_sizes: Sequence[tuple[int, int]] | None = None) -> FrameFeatures:
         """
         Args:
-            images: (N, 3, H, W), normalised and zero-padded.
+            images: (N, 3, H, W), normalized and zero-padded.
             image_sizes: (height, width) of each frame before padding; None if nothing is padded.
         """
         features, padding = self.backbone[0](images.contiguous(memory_format=self.memory_format), image_sizes)

@@ -215,7 +215,7 @@ class ClipDecoder(nn.Module):
             key_padding: (B, S) bool, True where a key is ignored; None if all count.
 
         Returns:
-            The normalised (B, Q, D) state after each layer; in evaluation mode the last alone.
+            The normalized (B, Q, D) state after each layer; in evaluation mode the last alone.
         """
         placed_memory = memory + memory_position
         queries = torch.zeros_like(query_position).expand(len(memory), -1, -1)

@@ -11,7 +11,7 @@ from .targets import ClipTarget
 
 
 class HungarianMatcher:
-    """One-to-one assignment that maximises `dice_weight` · dice + p(class), summed over the pairs."""
+    """One-to-one assignment that maximizes `dice_weight` · dice + p(class), summed over the pairs."""
 
     def __init__(self, dice_weight: float):
         self.dice_weight = dice_weight

@@ -26,7 +26,7 @@ class ClipTarget:
 
 
 def resize_masks(masks: Tensor, stride: int) -> Tensor:
-    """(N, T, H, W) float masks → (N, T, ceil(H / stride), ceil(W / stride)), bilinear and not binarised again."""
+    """(N, T, H, W) float masks → (N, T, ceil(H / stride), ceil(W / stride)), bilinear and not binarized again."""
     size = [-(-length // stride) for length in masks.shape[-2:]]
     if not len(masks):
         return masks.new_zeros((0, masks.shape[1], *size))

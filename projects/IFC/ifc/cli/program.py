@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How every program reads numbers from its command line, prints, and ends.
+
+Exit status: 0, done; 1, ended by an error, or done and faults were found; 2, options that make no sense (argparse's).
+"""
+
+import argparse
+import contextlib
+import math
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+
+MENDABLE = (BrokenProcessPool, ImportError, OSError, ValueError)
+"""What a user can mend: ends a program with one line. Anything else is a fault of the program, shown with its path."""
+
+
+@contextlib.contextmanager
+def one_clear_error(kinds: tuple[type[Exception], ...] = MENDABLE) -> Iterator[None]:
+    """End the program with status 1 and one line for an error of these kinds, without the path through the code."""
+    try:
+        yield
+    except kinds as error:
+        sys.exit("error: " + " ".join(str(error).split()))
+
+
+def print_anything() -> None:
+    """Let names that the terminal cannot show be printed, as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _number(parse: Callable, fits: Callable[[float], bool], expected: str) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            number = parse(text)
+        except ValueError:
+            number = math.nan
+        if not fits(number):
+            raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")
+        return number
+
+    return read
+
+
+positive = _number(int, lambda n: n >= 1, "a whole number, at least 1")
+non_negative = _number(int, lambda n: n >= 0, "a whole number, 0 or more")
+finite = _number(float, math.isfinite, "a finite number")
+amount = _number(float, lambda x: 0 <= x < math.inf, "a finite number, 0 or more")
+share = _number(float, lambda x: 0 < x < 1, "a number between 0 and 1")

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train and test loaders: detectron2's own, after checks that find faulty data and settings before any work."""
+
+import itertools
+import json
+import logging
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import (
+    DatasetCatalog,
+    Metadata,
+    MetadataCatalog,
+    build_detection_test_loader,
+    build_detection_train_loader,
+)
+from detectron2.data.samplers import RepeatFactorTrainingSampler
+from detectron2.utils import comm
+from detectron2.utils.file_io import PathManager
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from .clip_masks import find_fault
+from .coco_checks import check_image_sizes
+from .mapper import IMAGE_ERRORS, CocoClipDatasetMapper, MixedDatasetMapper, YTVISDatasetMapper, is_upright, read_frame
+from .own import register_video_json
+from .records import PackedRecords, pack_once
+
+logger = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+Mapper = Callable[[Record], dict[str, Any]]
+
+# The last bytes of whole JPEG and PNG files, near the file's end.
+END_MARKERS = (b"\xff\xd9", b"IEND")
+CHECKING_THREADS = 8
+
+
+def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader:
+    """The endless loader of training clips over all of `DATASETS.TRAIN`, videos and images in any mixture.
+
+    Args:
+        cfg: DATASETS.TRAIN and TRAIN_RATIO, DATALOADER, INPUT, SOLVER.IMS_PER_BATCH and MODEL.IFC.NUM_CLASSES are used.
+        mapper: dataset dict -> clip. By default `YTVISDatasetMapper` for videos, `CocoClipDatasetMapper` for images.
+
+    Returns:
+        A loader whose batches are lists of IMS_PER_BATCH / (number of processes) clips.
+
+    Raises:
+        FileNotFoundError: a json, image root or frame is missing.
+        ValueError: data or settings that do not fit; the message says which.
+    """
+    names, world_size = list(cfg.DATASETS.TRAIN), comm.get_world_size()
+    if not names:
+        raise ValueError("DATASETS.TRAIN is empty, expected names of data sets")
+    if cfg.SOLVER.IMS_PER_BATCH < 1 or cfg.SOLVER.IMS_PER_BATCH % world_size != 0:
+        expected = f"a multiple of the number of processes, {world_size}"
+        raise ValueError(f"SOLVER.IMS_PER_BATCH: found {cfg.SOLVER.IMS_PER_BATCH}, expected {expected}")
+    if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
+        raise ValueError(
+            f"DATALOADER.SAMPLER_TRAIN: found '{cfg.DATALOADER.SAMPLER_TRAIN}', expected 'TrainingSampler'"
+        )
+    register_video_json(cfg.DATASETS.VIDEO_JSON)
+    if mapper is None:
+        kinds = {is_video_dataset(name) for name in names}
+        mapper = _mapper_of(cfg, kinds.pop(), is_train=True) if len(kinds) == 1 else MixedDatasetMapper(cfg)
+    ratio = _train_ratio(cfg)
+    by_dataset = [load_records(name, cfg.MODEL.IFC.NUM_CLASSES, is_train=True) for name in names]
+    _check_same_classes(names, list(cfg.DATASETS.TEST))
+    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
+        by_dataset = [_without_empty(records, name) for records, name in zip(by_dataset, names, strict=True)]
+    records = list(itertools.chain.from_iterable(by_dataset))
+    _log_class_counts(records, names[0])
+    check_frames(records[comm.get_rank() :: world_size])
+    return build_detection_train_loader(
+        pack_once(records),
+        mapper=mapper,
+        sampler=_sampler([len(records) for records in by_dataset], ratio) if ratio else None,
+        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        aspect_ratio_grouping=False,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def _train_ratio(cfg: CfgNode) -> list[float]:
+    """DATASETS.TRAIN_RATIO, checked."""
+    ratio, num_datasets = list(cfg.DATASETS.TRAIN_RATIO), len(cfg.DATASETS.TRAIN)
+    are_good = all(type(part) in (int, float) and 0 < part < math.inf for part in ratio)
+    if ratio and not (are_good and len(ratio) == num_datasets):
+        expected = f"{num_datasets} positive numbers, one for each of DATASETS.TRAIN, or none"
+        raise ValueError(f"DATASETS.TRAIN_RATIO: found {ratio}, expected {expected}")
+    return ratio
+
+
+def _sampler(sizes: Sequence[int], ratio: Sequence[float]) -> RepeatFactorTrainingSampler:
+    """Draws from data sets of so many records, which follow one another, in this ratio; an epoch stays as long."""
+    repeats = torch.tensor(ratio, dtype=torch.float64) / torch.tensor(sizes)
+    repeats *= sum(sizes) / sum(ratio)
+    return RepeatFactorTrainingSampler(repeats.repeat_interleave(torch.tensor(sizes)))
+
+
+def build_test_loader(cfg: CfgNode, dataset_name: str, mapper: Mapper | None = None) -> DataLoader:
+    """The loader of one data set's videos or images, one at a time; every process has its own share.
+
+    Arguments and errors are those of `build_train_loader`, for the one data set.
+    """
+    register_video_json(cfg.DATASETS.VIDEO_JSON)
+    if mapper is None:
+        mapper = _mapper_of(cfg, is_video_dataset(dataset_name), is_train=False)
+    records = load_records(dataset_name, cfg.MODEL.IFC.NUM_CLASSES, is_train=False)
+    check_frames(records[comm.get_rank() :: comm.get_world_size()])
+    return build_detection_test_loader(PackedRecords(records), mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)
+
+
+def is_video_dataset(name: str) -> bool:
+    """Whether the registered data set `name` holds videos in YTVIS's form; otherwise it holds images in COCO's."""
+    if name not in DatasetCatalog:
+        raise ValueError(f"data set '{name}' is not registered, expected one of: {', '.join(sorted(DatasetCatalog))}")
+    return MetadataCatalog.get(name).get("evaluator_type") == "ytvis"
+
+
+def _mapper_of(cfg: CfgNode, is_video: bool, is_train: bool) -> Mapper:
+    return YTVISDatasetMapper(cfg, is_train) if is_video else CocoClipDatasetMapper(cfg, is_train)
+
+
+def load_records(name: str, num_classes: int, is_train: bool) -> list[Record]:
+    """The dataset dicts of `name`, checked: not empty, `num_classes` classes, and in training annotated with masks."""
+    records = DatasetCatalog.get(name) if is_video_dataset(name) else _load_images(name)
+    metadata = MetadataCatalog.get(name)
+    place = _json_of(metadata) or f"data set '{name}'"
+    if not records:
+        raise ValueError(f"{place}: found no videos or images, expected at least one (data set '{name}' is empty)")
+    classes = metadata.get("thing_classes")
+    if classes is not None and len(classes) != num_classes:
+        raise ValueError(
+            f"MODEL.IFC.NUM_CLASSES: found {num_classes}, expected {len(classes)}, the classes of data set '{name}'"
+        )
+    if is_train:
+        labels = {annotation["category_id"] for record in records for annotation in _instances_of(record)}
+        if not labels:
+            raise ValueError(f"{place}: found no annotated instances, expected some to train on")
+        if max(labels) >= num_classes:
+            raise ValueError(f"MODEL.IFC.NUM_CLASSES: found {num_classes}, but {place} has class {max(labels)}")
+    if not is_video_dataset(name):
+        check_image_sizes(records)
+        if is_train:
+            _check_image_masks(records)
+    return records
+
+
+def _load_images(name: str) -> list[Record]:
+    """Dataset dicts in COCO's form, with detectron2's errors made to name the file."""
+    metadata = MetadataCatalog.get(name)
+    json_file, image_root = _json_of(metadata), metadata.get("image_root")
+    if json_file is not None and not PathManager.isfile(json_file):
+        raise FileNotFoundError(f"{json_file}: annotation file of data set '{name}' does not exist")
+    if image_root is not None and not PathManager.isdir(image_root):
+        raise FileNotFoundError(f"{image_root}: image folder of data set '{name}' does not exist")
+    try:
+        return DatasetCatalog.get(name)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno} (character {error.pos})"
+        raise ValueError(f"{json_file}: not valid json, or cut off, at {place}: {error.msg}") from error
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        message = error.args[0] if error.args else error
+        raise ValueError(f"{json_file}: data set '{name}' cannot be read: {type(error).__name__}: {message}") from error
+
+
+def _json_of(metadata: Metadata) -> str | None:
+    return metadata.get("source_json") or metadata.get("json_file")
+
+
+def _instances_of(record: Record) -> list[dict[str, Any]]:
+    """The record's annotations that are trained on: not crowds, and in a video present on some frame."""
+    return [
+        annotation
+        for annotation in record.get("annotations") or []
+        if not annotation.get("iscrowd", 0) and ("segmentations" not in annotation or any(annotation["segmentations"]))
+    ]
+
+
+def _check_image_masks(records: Iterable[Record]) -> None:
+    for record in records:
+        segmentations = [annotation.get("segmentation") for annotation in _instances_of(record)]
+        if not all(segmentations):
+            raise ValueError(f"{record['file_name']}: found an annotation without segmentation, expected a mask")
+        fault = find_fault(segmentations, record["height"], record["width"])
+        if fault is not None:
+            raise ValueError(f"{record['file_name']}: segmentation: {fault[1]}")
+
+
+def _check_same_classes(train_names: Sequence[str], test_names: Sequence[str]) -> None:
+    """Check the class lists that are known by now: all of the training's, and of the others unless a json is unread."""
+    first = MetadataCatalog.get(train_names[0]).get("thing_classes")
+    for key, names in (("DATASETS.TRAIN", train_names[1:]), ("DATASETS.TEST", test_names)):
+        for name in names:
+            classes = MetadataCatalog.get(name).get("thing_classes")
+            if classes != first and (key == "DATASETS.TRAIN" or classes is not None):
+                expected = f"those of '{train_names[0]}', which is trained on, {first}"
+                raise ValueError(f"{key}: classes of '{name}' are {classes}, expected {expected}")
+
+
+def _without_empty(records: list[Record], name: str) -> list[Record]:
+    kept = [record for record in records if _instances_of(record)]
+    left_out = f"{len(records) - len(kept)} of {len(records)} videos or images"
+    logger.info(f"Left out {left_out} of data set '{name}', which have no instances")
+    return kept
+
+
+def _log_class_counts(records: Iterable[Record], name: str) -> None:
+    """Log how many instances there are of each class."""
+    counts = Counter(annotation["category_id"] for record in records for annotation in _instances_of(record))
+    classes = MetadataCatalog.get(name).get("thing_classes") or range(max(counts, default=-1) + 1)
+    listed = ", ".join(f"{label} {counts[index]}" for index, label in enumerate(classes))
+    logger.info(f"{sum(counts.values())} instances to train on: {listed}")
+
+
+def check_frames(records: Sequence[Record]) -> None:
+    """Check that all frames exist, have the size that their json says, and are not cut off, without decoding them.
+
+    Only the headers and the last bytes of the files are read: 0.1 ms a file where the disk is no limit.
+
+    Raises:
+        FileNotFoundError: a missing file.
+        ValueError: a file that is no image, truncated or of another size. The first fault in order is raised.
+    """
+    start = time.perf_counter()
+    chunks = [records[first : first + 32] for first in range(0, len(records), 32)]
+    with ThreadPoolExecutor(CHECKING_THREADS) as pool:
+        num_files = sum(pool.map(_check_files, chunks))
+    logger.info(f"Checked {num_files} image files in {time.perf_counter() - start:.1f} s")
+
+
+def _check_files(records: Iterable[Record]) -> int:
+    """Look at the files of some records; where the quick look leaves a doubt, read the file whole."""
+    num_files = 0
+    for record in records:
+        size = (record["height"], record["width"])
+        for file_name in record.get("file_names") or [record["file_name"]]:
+            if not _looks_whole(file_name, size):
+                read_frame(file_name, "RGB", size)
+            num_files += 1
+    return num_files
+
+
+def _looks_whole(file_name: str, size: tuple[int, int]) -> bool:
+    try:
+        with PathManager.open(file_name, "rb") as file, Image.open(file) as image:
+            width, height = image.size
+            fits = is_upright(image) and (height, width) == size
+            file.seek(-min(12, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            tail = file.read()
+    except IMAGE_ERRORS:
+        return False
+    return fits and any(marker in tail for marker in END_MARKERS)

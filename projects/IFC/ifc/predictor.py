@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained model as a function: videos and images in, tracks and instances out."""
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import transforms as T
+from detectron2.structures import Instances
+from torch import Tensor
+
+from .engine.checkpoint import IfcCheckpointer
+from .engine.config_file import build_model, setup_config
+from .inference import FinishedInstances, FrameMasks, Rle, StreamOutput, VideoPrediction
+from .video import open_frames
+from .video.read_ahead import ReadablePart, read_ahead
+
+READING_THREADS = 2  # beside the one that decodes: they resize
+
+Video = str | os.PathLike | Iterable[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of the data set that a model was trained for.
+
+    Attributes:
+        names: name of each contiguous class.
+        ids: the data set's own category id of each.
+    """
+
+    names: list[str]
+    ids: list[int]
+
+    @classmethod
+    def of_config(cls, cfg: CfgNode) -> "Classes":
+        """The classes of ``DATASETS.TEST[0]``.
+
+        Raises:
+            ValueError: if that data set is not known or has another number of classes than the model.
+        """
+        if not cfg.DATASETS.TEST:
+            raise ValueError("DATASETS.TEST: found no data set, expected the one whose class names are the labels")
+        name = cfg.DATASETS.TEST[0]
+        names = MetadataCatalog.get(name).get("thing_classes") if name in DatasetCatalog else None
+        if names is None:
+            raise ValueError(
+                f"DATASETS.TEST: found {name!r}, expected a registered data set with class names (thing_classes)"
+            )
+        if len(names) != cfg.MODEL.IFC.NUM_CLASSES:
+            raise ValueError(
+                f"MODEL.IFC.NUM_CLASSES: found {cfg.MODEL.IFC.NUM_CLASSES}, expected the {len(names)} classes of {name}"
+            )
+        to_contiguous = MetadataCatalog.get(name).get("thing_dataset_id_to_contiguous_id")
+        # A COCO data set of one's own gets this table when its json is read, for which there is no need here.
+        ids = sorted(to_contiguous, key=to_contiguous.get) if to_contiguous else list(range(len(names)))
+        return cls(list(names), ids)
+
+
+@dataclass(frozen=True)
+class SegmentedFrame:
+    """A frame whose masks are final, as `VideoSegmenter.stream` yields it.
+
+    Attributes:
+        index: the frame's index in the video.
+        masks: instance id → mask at the frame's size. The ids stay the same through the video.
+        labels: instance id → contiguous class, the most probable one so far.
+        scores: instance id → that class's probability so far. Both are final with the instance's last frame.
+    """
+
+    index: int
+    masks: dict[int, Rle]
+    labels: dict[int, int]
+    scores: dict[int, float]
+
+
+class IncompleteVideoError(ValueError):
+    """A video that could be read in part. The cause says what was wrong, and with which frame.
+
+    Attributes:
+        prediction: the tracks of the frames before that.
+    """
+
+    def __init__(self, prediction: VideoPrediction, cause: Exception):
+        super().__init__(str(cause))
+        self.prediction = prediction
+
+
+class VideoSegmenter:
+    """Segments and tracks the objects of videos with a trained model.
+
+    Example:
+        >>> segmenter = VideoSegmenter.from_config("projects/IFC/configs/base_ytvis.yaml", "model.pth")
+        >>> for track in segmenter("cats.mp4").tracks:
+        ...     print(track.instance_id, segmenter.classes.names[track.label], track.score)
+        >>> for frame in segmenter.stream(camera):
+        ...     print(frame.index, frame.masks)
+
+    A video is the path of a video file or of a folder of frames, or any iterable of (H, W, 3) uint8 RGB arrays of one
+    size. It is read once, from the beginning to the end and ahead of the network; what is kept of it is its masks. An
+    array may be filled anew for the next frame, as cameras do.
+
+    Args:
+        cfg: a checked config, see `setup_config`; its MODEL.WEIGHTS is loaded.
+
+    Attributes:
+        classes: names and ids of the labels.
+        model: the `Ifc` model.
+
+    Raises:
+        OSError, ValueError: if the weights cannot be read or are not those of such a model.
+    """
+
+    def __init__(self, cfg: CfgNode):
+        if not cfg.MODEL.WEIGHTS:
+            raise ValueError("MODEL.WEIGHTS: found nothing, expected a checkpoint; add MODEL.WEIGHTS model.pth")
+        self.classes = Classes.of_config(cfg)
+        self.model = build_model(cfg).eval()
+        _WholeCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
+        self._resize = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
+        self._is_bgr = cfg.INPUT.FORMAT == "BGR"
+
+    @classmethod
+    def from_config(
+        cls, config_file: str | os.PathLike, weights: str | os.PathLike, opts: Sequence[Any] = ()
+    ) -> "VideoSegmenter":
+        """
+        Args:
+            config_file: a config of IFC.
+            weights: a checkpoint of its model.
+            opts: keys and values that win over the config's, such as ["MODEL.DEVICE", "cpu"].
+
+        Raises:
+            OSError, ValueError: for a wrong config, key, value or checkpoint.
+        """
+        return cls(setup_config(os.fspath(config_file), ["MODEL.WEIGHTS", os.fspath(weights), *opts]))
+
+    def __call__(self, video: Video) -> VideoPrediction:
+        """The tracks of a video, with masks of its frames' size.
+
+        Raises:
+            VideoReadError: if a file cannot be read at all.
+            IncompleteVideoError: if reading ended with an error after some frames. It holds what was found in them.
+            ValueError: if there is no frame, or the first one cannot be used.
+        """
+        reading = _Reading(self, video)
+        prediction = self.model.inference(reading.frames, reading.size)
+        if (error := reading.frames.error) is not None:
+            raise IncompleteVideoError(prediction, error) from error
+        return prediction
+
+    def stream(self, video: Video, frames_at_once: int = 1) -> Iterator[SegmentedFrame]:
+        """The frames of a video, each as soon as no later frame can change its masks: when the last window that holds
+        it is past. Nothing is kept of the frames that were yielded.
+
+        Args:
+            video: a camera's frames, too: it is waited for.
+            frames_at_once: frames that are waited for and computed together: 1 for the shortest delay, more for speed.
+
+        Raises:
+            VideoReadError, ValueError: as `__call__`. An error in the middle of the video is the reader's own, and
+                comes after the last frame that could be read.
+        """
+        if frames_at_once < 1:
+            raise ValueError(f"frames_at_once: found {frames_at_once}, expected at least 1")
+        reading = _Reading(self, video)
+        stream = self.model.inference.stream(reading.size)
+        known = _KnownInstances()
+        frames = iter(reading.frames)
+        while batch := list(itertools.islice(frames, frames_at_once)):
+            yield from known.segmented(stream.push(batch), stream.running_instances())
+        yield from known.segmented(stream.finish(), None)
+        if reading.frames.error is not None:
+            raise reading.frames.error
+
+    def segment_image(self, image: np.ndarray) -> Instances:
+        """The instances of an image, (H, W, 3) uint8 RGB: `pred_boxes`, `pred_masks` (N, H, W) bool, `scores` and
+        `pred_classes`.
+
+        Raises:
+            ValueError: if it is another array.
+        """
+        self._require_rgb(image, "image")
+        height, width = image.shape[:2]
+        with torch.no_grad():
+            (result,) = self.model([{"image": self._to_input(image), "height": height, "width": width}])
+        return result["instances"]
+
+    def require_size(self, height: int, width: int, name: str) -> None:
+        """
+        Raises:
+            ValueError: if nothing would be left of the shorter side of frames of this size when the longer one is
+                resized to INPUT.MAX_SIZE_TEST. `name` says what has this size.
+        """
+        shorter, longer = sorted((height, width))
+        if longer > 2 * self._resize.max_size * shorter:
+            raise ValueError(
+                f"{name}: found {height} x {width} pixels, expected a longer side of at most "
+                f"{2 * self._resize.max_size} times the shorter one (twice INPUT.MAX_SIZE_TEST)"
+            )
+
+    def _require_rgb(self, frame: Any, name: str) -> None:
+        expected = "an array (height, width, 3) of uint8"
+        if not isinstance(frame, np.ndarray):
+            raise ValueError(f"{name}: found a {type(frame).__name__}, expected {expected}")
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
+            raise ValueError(f"{name}: found an array {frame.shape} of {frame.dtype}, expected {expected}")
+        self.require_size(*frame.shape[:2], name)
+
+    def _copies(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The frames, checked, in memory of their own: who made them may use theirs again while these wait."""
+        for index, frame in enumerate(frames):
+            self._require_rgb(frame, f"frame {index}")
+            yield frame.copy()
+
+    def _to_input(self, frame: np.ndarray) -> Tensor:
+        return to_input(frame, self._resize, self._is_bgr)
+
+
+def to_input(frame: np.ndarray, resize: T.Augmentation, is_bgr: bool) -> Tensor:
+    """(H, W, 3) uint8 RGB → uint8 (3, h, w), resized as the loader does it, channels in the order of the network."""
+    resized = resize.get_transform(frame).apply_image(frame)
+    if is_bgr:
+        resized = resized[:, :, ::-1]
+    return torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+
+
+class _Reading:
+    """A video's frames as the network takes them, read ahead.
+
+    Attributes:
+        frames: uint8 (3, h, w) each, up to the first that cannot be read.
+        size: (height, width) of the video.
+
+    Raises:
+        ValueError: if not one frame can be read.
+    """
+
+    def __init__(self, segmenter: VideoSegmenter, video: Video):
+        if isinstance(video, str | os.PathLike):
+            source = open_frames(video)
+            segmenter.require_size(*source.size, str(video))
+        else:
+            source = segmenter._copies(video)
+        frames = read_ahead(
+            lambda frame: (frame.shape[:2], segmenter._to_input(frame)), source, workers=READING_THREADS
+        )
+        first = next(frames, None)
+        if first is None:
+            raise ValueError("the video has no frames, expected at least 1")
+        self.size: tuple[int, int] = first[0]
+        self.frames = ReadablePart(self._of_one_size(itertools.chain([first], frames)))
+
+    def _of_one_size(self, frames: Iterable[tuple[tuple[int, int], Tensor]]) -> Iterator[Tensor]:
+        for index, (size, frame) in enumerate(frames):
+            if size != self.size:
+                found, expected = ("{} x {}".format(*x) for x in (size, self.size))
+                raise ValueError(f"frame {index}: found {found} pixels, expected the {expected} of the frames before")
+            yield frame
+
+
+class _KnownInstances:
+    """The most probable class of each instance, as long as frames with it may come."""
+
+    def __init__(self) -> None:
+        self._classes: dict[int, tuple[int, float]] = {}
+
+    def segmented(self, output: StreamOutput, running: FinishedInstances | None) -> Iterator[SegmentedFrame]:
+        """What became final, with the classes of the instances that ended and of those that did not."""
+        for instances in (*output.instances, *([] if running is None else [running])):
+            scores, labels = instances.class_probs[:, :-1].max(1)
+            known = zip(labels.tolist(), scores.tolist(), strict=True)
+            self._classes |= dict(zip(instances.ids.tolist(), known, strict=True))
+        for frame in output.frames:
+            yield self._with_classes(frame)
+        live = set() if running is None else set(running.ids.tolist())
+        self._classes = {i: known for i, known in self._classes.items() if i in live}
+
+    def _with_classes(self, frame: FrameMasks) -> SegmentedFrame:
+        classes = {i: self._classes[i] for i in frame.masks}
+        labels = {i: label for i, (label, _) in classes.items()}
+        return SegmentedFrame(frame.index, frame.masks, labels, {i: score for i, (_, score) in classes.items()})
+
+
+class _WholeCheckpointer(IfcCheckpointer):
+    """Training may start from a part of a checkpoint; what it does not find would make results random."""
+
+    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+        incompatible = super()._load_model(checkpoint)
+        missing = [name for name in incompatible.missing_keys if name.startswith("detr.")]
+        if missing:
+            raise ValueError(
+                "MODEL.WEIGHTS: expected a checkpoint of this config's model, found one without fitting values for "
+                f"{len(missing)} of its parameters, {missing[0]} the first"
+            )
+        return incompatible

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""YTVIS's json, read to be written as label maps: pictures in which a pixel's value is the number of its object."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from ..extents import draw, measure, read_runs
+from ..faults import FaultLog
+from ..format import Video, read_structure
+from ..polygons import fill
+from ..reading import brief, read_json
+
+
+@dataclass(frozen=True)
+class ReadVideo:
+    """A video of T frames of a json, to be written in another format.
+
+    Attributes:
+        folder: of its frames, relative to the folder of all frames.
+        stems: (T,) names of its frames without folder and ending.
+        size: (height, width) in pixels.
+        written: indices of the frames that get annotations.
+        annotations: (place in the json, entry), checked to have T segmentations.
+    """
+
+    folder: str
+    stems: list[str]
+    size: tuple[int, int]
+    written: list[int]
+    annotations: list[tuple[str, dict[str, Any]]]
+
+
+def read_ytvis(json_file: str | os.PathLike) -> tuple[list[ReadVideo], dict[int, str]]:
+    """The videos of a json in YTVIS's format, and the names of its categories by id.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such json, or its frames' paths cannot be folders and names in another place.
+    """
+    log = FaultLog()
+    structure = read_structure(read_json(json_file), log)
+    if log.faults:
+        more = f" (and {len(log.faults) - 1} more; tools/check_dataset.py lists them)" if log.faults[1:] else ""
+        raise ValueError(f"{json_file}: {log.faults[0]}{more}")
+    videos, places = [], {}
+    for video in structure.videos:
+        read = _read_video(video, json_file)
+        place = f"{json_file}: videos[{video.index}]"
+        if read.folder in places:
+            raise ValueError(
+                f"{place}: found frames in {read.folder}, expected another folder than {places[read.folder]}"
+            )
+        places[read.folder] = f"videos[{video.index}]"
+        videos.append(read)
+    return videos, structure.categories
+
+
+def _read_video(video: Video, json_file: str | os.PathLike) -> ReadVideo:
+    place = f"{json_file}: videos[{video.index}].file_names"
+    stems, folders = [], set()
+    for frame, name in enumerate(video.file_names):
+        path = PurePosixPath(name) if isinstance(name, str) and _is_encodable(name) else None
+        if path is None or path.is_absolute() or ".." in path.parts or len(path.parts) < 2:
+            raise ValueError(f"{place}[{frame}]: found {brief(name)}, expected FOLDER/FRAME, relative")
+        if path.stem in stems[-1:]:
+            raise ValueError(f"{place}[{frame}]: found {brief(name)}, expected another name than the frame before")
+        folders.add(str(path.parent))
+        stems.append(path.stem)
+    if len(folders) > 1 or len(set(stems)) < len(stems):
+        raise ValueError(f"{place}: found {len(folders)} folders, {len(set(stems))} names, expected 1 and {len(stems)}")
+    annotations = []
+    for index, annotation in video.annotations:
+        own = f"{json_file}: annotations[{index}]"
+        segmentations = annotation.get("segmentations")
+        if not isinstance(segmentations, list) or len(segmentations) != len(stems):
+            found = f"{len(segmentations)} entries" if isinstance(segmentations, list) else brief(segmentations)
+            raise ValueError(f"{own}.segmentations: found {found}, expected a list of {len(stems)}, one a frame")
+        annotations.append((own, annotation))
+    written = video.entry.get("annotated_frames", list(range(len(stems))))
+    if not isinstance(written, list) or not all(type(frame) is int and 0 <= frame < len(stems) for frame in written):
+        expected = f"indices of the {len(stems)} frames"
+        raise ValueError(
+            f"{json_file}: videos[{video.index}].annotated_frames: found {brief(written)}, expected {expected}"
+        )
+    return ReadVideo(folders.pop(), stems, video.size, sorted(set(written)), annotations)
+
+
+def _is_encodable(name: str) -> bool:
+    """Whether a name can be that of a file, and with the same folders on every system."""
+    try:
+        encoded = os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return b"\0" not in encoded and b"\\" not in encoded
+
+
+def decode(segmentation: Any, size: tuple[int, int], place: str) -> np.ndarray | None:
+    """The mask (H, W) bool of a json's segmentation; None for null and for an empty list.
+
+    Raises:
+        ValueError: it is malformed or of another size. The message begins with `place`.
+    """
+    if segmentation is None or segmentation == []:
+        return None
+    if isinstance(segmentation, list):
+        try:
+            return mask_utils.decode(fill(segmentation, size)).astype(bool)
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from None
+    if not isinstance(segmentation, dict):
+        raise ValueError(f"{place}: found {brief(segmentation)}, expected an RLE, a list of polygons or null")
+    if segmentation.get("size") != list(size):
+        raise ValueError(f"{place}.size: found {brief(segmentation.get('size'))}, expected {list(size)}")
+    (runs,) = read_runs([segmentation.get("counts")])
+    found = runs if isinstance(runs, str) else f"runs that add up to {measure([runs], [size[0]]).pixels[0]}"
+    if isinstance(runs, str) or runs.sum() != size[0] * size[1]:
+        raise ValueError(f"{place}.counts: found {found}, expected {size[0] * size[1]}, height x width")
+    return draw(runs, *size)
+
+
+def label_map(video: ReadVideo, numbers: Sequence[int], frame: int, dtype: type) -> tuple[np.ndarray, int]:
+    """The objects of a frame in one picture. Where they overlap, the one that the json lists later is in front.
+
+    Args:
+        video: the video.
+        numbers: of each of its annotations.
+        frame: index of the frame.
+        dtype: of the numbers.
+
+    Returns:
+        the picture (H, W), 0 where there is no object, and how many pixels belong to more than one.
+    """
+    labels = np.zeros(video.size, dtype=dtype)
+    overlap = np.zeros(video.size, dtype=bool)
+    for number, (place, annotation) in zip(numbers, video.annotations, strict=True):
+        mask = decode(annotation["segmentations"][frame], video.size, f"{place}.segmentations[{frame}]")
+        if mask is not None:
+            overlap |= mask & (labels != 0) & (labels != number)
+            labels[mask] = number
+    return labels, int(overlap.sum())
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary folder beside `path` for the block to fill; it becomes `path` if the block succeeds.
+
+    Raises:
+        ValueError: `path` exists.
+    """
+    path = Path(path)
+    if path.exists():
+        raise ValueError(f"{path}: exists already, expected a new folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial.mkdir()
+    try:
+        yield partial
+        os.rename(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Label Studio's json export of video object tracking: sequences of boxes, whose masks are the boxes.
+
+Boxes are in percent of the frame, and given at key frames, which count from 1. From an enabled key frame on the object
+is seen, its box interpolated linearly up to the next key frame; behind a key frame that is not enabled it is gone.
+Other kinds of regions are refused.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote, unquote_plus
+
+import numpy as np
+
+from ..reading import brief, read_json
+from .outlines import find_frames, rotated_box_mask
+from .tracked_video import Rle, Track, TrackedVideo
+
+BOX_KEYS = ("x", "y", "width", "height")
+WITHOUT_REGION = (
+    "choices",
+    "datetime",
+    "number",
+    "pairwise",
+    "rating",
+    "relation",
+    "taxonomy",
+    "textarea",
+    "timelinelabels",
+)
+UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-")  # that Label Studio puts before the names of uploaded files
+MAX_PERCENT = 1000.0
+
+
+@dataclass(frozen=True)
+class _KeyFrame:
+    """A box at a frame, from 0: x, y, width, height in percent, and degrees."""
+
+    frame: int
+    enabled: bool
+    box: np.ndarray
+
+
+def read_label_studio(
+    json_file: str | os.PathLike, image_root: str | os.PathLike
+) -> tuple[list[TrackedVideo], dict[str, int], list[str]]:
+    """Read an export, each of whose tasks is a video.
+
+    Args:
+        json_file: the export, in the format "JSON".
+        image_root: the folder with a folder of frames for each video, which has the name of the video file, with or
+            without what Label Studio puts before the name, or the task's id.
+
+    Returns:
+        the videos, the ids of the categories by name, and remarks for the user.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: something is missing, malformed, or of a kind that has no mask. The message names file and place.
+    """
+    tasks = read_json(json_file)
+    if not isinstance(tasks, list) or not tasks:
+        raise ValueError(f"{json_file}: found {brief(tasks)}, expected a list of tasks (the export format 'JSON')")
+    left_out: Counter[str] = Counter()
+    used: dict[str, int] = {}
+    videos = []
+    for index, task in enumerate(tasks):
+        place = f"{json_file}: [{index}]"
+        results = _results(task, place)
+        file_names, size = find_frames(image_root, _names(task, place), place)
+        folder = file_names[0].rpartition("/")[0]
+        if folder in used:
+            raise ValueError(f"{place}: found the frames of [{used[folder]}], {folder}, expected a folder of its own")
+        used[folder] = index
+        tracks = []
+        for result_place, result in results:
+            if result.get("type") in WITHOUT_REGION:
+                left_out[result["type"]] += 1
+                continue
+            track = _read_track(result, result_place, len(file_names), size)
+            if track is not None:
+                tracks.append(track)
+        videos.append(TrackedVideo(file_names, size, tracks))
+    names = sorted({track.category for video in videos for track in video.tracks})
+    if not names:
+        raise ValueError(f"{json_file}: found no region that is seen, expected one at least")
+    remarks = [f"{count} results of type {kind} have no region and were left out" for kind, count in left_out.items()]
+    return videos, {name: category_id for category_id, name in enumerate(names, start=1)}, remarks
+
+
+def _results(task: Any, place: str) -> list[tuple[str, dict[str, Any]]]:
+    """The results of a task's one annotation, with their places."""
+    annotations = task.get("annotations") if isinstance(task, dict) else None
+    if not isinstance(annotations, list):
+        raise ValueError(f"{place}.annotations: found {brief(annotations)}, expected a list")
+    kept = [
+        (f"{place}.annotations[{index}].result", annotation)
+        for index, annotation in enumerate(annotations)
+        if not (isinstance(annotation, dict) and annotation.get("was_canceled") is True)
+    ]
+    if len(kept) > 1:
+        raise ValueError(f"{place}.annotations: found {len(kept)} annotations of one video, expected 1")
+    found = []
+    for own_place, annotation in kept:
+        results = annotation.get("result") if isinstance(annotation, dict) else None
+        if not isinstance(results, list):
+            raise ValueError(f"{own_place}: found {brief(results)}, expected a list")
+        for index, result in enumerate(results):
+            if not isinstance(result, dict):
+                raise ValueError(f"{own_place}[{index}]: found {brief(result)}, expected an object")
+            found.append((f"{own_place}[{index}]", result))
+    return found
+
+
+def _names(task: Mapping[str, Any], place: str) -> list[str]:
+    """Names that the folder of the frames may have."""
+    data = task.get("data")
+    paths = [value for value in data.values() if isinstance(value, str)] if isinstance(data, dict) else []
+    stems = [PurePosixPath(part).stem for path in paths for part in _parts_of_url(path)]
+    if not stems:
+        raise ValueError(f"{place}.data: found {brief(data)}, expected the path of a video")
+    names = [name for stem in stems for name in (stem, UPLOAD_PREFIX.sub("", stem, count=1)) if name]
+    return [*names, str(task["id"])] if type(task.get("id")) is int and abs(task["id"]) < 10**18 else names
+
+
+def _parts_of_url(url: str) -> list[str]:
+    """Where the path of a video's file stands: in the URL's path or, of Label Studio's local files, behind "?d="."""
+    path, _, query = url.partition("?")
+    local = [unquote_plus(field[2:]) for field in query.split("&") if field.startswith("d=")]
+    return [*local, unquote(path), path]
+
+
+def _read_track(result: Mapping[str, Any], place: str, num_frames: int, size: tuple[int, int]) -> Track | None:
+    """One region; None if it is seen on no frame."""
+    kind, value = result.get("type"), result.get("value")
+    if kind != "videorectangle":
+        raise ValueError(f"{place}.type: found {brief(kind)}, expected 'videorectangle'")
+    if not isinstance(value, dict):
+        raise ValueError(f"{place}.value: found {brief(value)}, expected an object")
+    labels = value.get("labels")
+    if not isinstance(labels, list) or len(labels) != 1 or not isinstance(labels[0], str):
+        raise ValueError(f"{place}.value.labels: found {brief(labels)}, expected one label")
+    count = value.get("framesCount", num_frames)
+    # It is the duration times the frame rate, rounded in one direction or the other.
+    if type(count) is not int or abs(count - num_frames) > 1:
+        expected = f"{num_frames}, the number of images in its folder (of the same frame rate)"
+        raise ValueError(f"{place}.value.framesCount: found {brief(count)}, expected {expected}")
+    key_frames = _key_frames(value.get("sequence"), f"{place}.value.sequence", max(count, num_frames))
+    masks: list[Rle | None] = [None] * num_frames
+    for key, following in zip(key_frames, [*key_frames[1:], None], strict=False):  # there may be none
+        end = num_frames if following is None else following.frame
+        for frame in range(key.frame, min(end if key.enabled else key.frame + 1, num_frames)):
+            share = 0.0 if following is None else (frame - key.frame) / (following.frame - key.frame)
+            box = key.box if following is None else (1 - share) * key.box + share * following.box
+            masks[frame] = _mask(box, size, place)
+    return Track(labels[0], masks) if any(masks) else None
+
+
+def _key_frames(sequence: Any, place: str, num_frames: int) -> list[_KeyFrame]:
+    """The boxes of a region, in the order of their frames."""
+    if not isinstance(sequence, list):
+        raise ValueError(f"{place}: found {brief(sequence)}, expected a list of key frames")
+    found: dict[int, _KeyFrame] = {}
+    for index, entry in enumerate(sequence):
+        own_place = f"{place}[{index}]"
+        if not isinstance(entry, dict):
+            raise ValueError(f"{own_place}: found {brief(entry)}, expected an object")
+        frame, enabled = entry.get("frame"), entry.get("enabled", True)
+        if type(frame) is not int or not 1 <= frame <= num_frames or frame in found:
+            raise ValueError(f"{own_place}.frame: found {brief(frame)}, expected a new one from 1 to {num_frames}")
+        if not isinstance(enabled, bool):
+            raise ValueError(f"{own_place}.enabled: found {brief(enabled)}, expected true or false")
+        values = [entry.get(key) for key in BOX_KEYS] + [entry.get("rotation", 0)]
+        for key, value in zip((*BOX_KEYS, "rotation"), values, strict=True):
+            if type(value) not in (int, float) or not abs(value) <= MAX_PERCENT:
+                raise ValueError(f"{own_place}.{key}: found {brief(value)}, expected a number up to {MAX_PERCENT:g}")
+        found[frame] = _KeyFrame(frame - 1, enabled, np.array(values, dtype=np.float64))
+    return [key_frame for _, key_frame in sorted(found.items())]
+
+
+def _mask(box: np.ndarray, size: tuple[int, int], place: str) -> Rle | None:
+    """The mask of x, y, width, height in percent, turned around its upper left corner."""
+    height, width = size
+    left, top = box[0] * width / 100, box[1] * height / 100
+    right, bottom = left + box[2] * width / 100, top + box[3] * height / 100
+    return rotated_box_mask((left, top, right, bottom), float(box[4]), (left, top), size, place)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Splits a data set in YTVIS's format by video into a part to train on and a part to validate on.
+
+The classes are balanced: each should have the same share of its tracks in the validation part as there is of videos,
+but a track at least if it has two videos. From a choice by chance on, a video of one part is swapped for one of the
+other as long as that lowers the sum, over the classes, of the squared numbers of tracks that are too many or too few,
+divided by the class's number of tracks. Chance comes from a hash of the seed and the videos' ids, so that a split
+depends on nothing else: not on the order in the json, the machine, or any version.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from ..faults import FaultLog
+from ..reading import brief, read_json
+from ..format import Structure, read_structure
+
+WEIGHT_SCALE = 100_000  # of the classes' weights, in whole numbers
+MAX_PASSES = 100  # over all videos; a few are enough
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set that can be split.
+
+    Attributes:
+        content: the json's.
+        structure: the same, by video.
+        source: the json's path.
+        sha256: of the json's bytes.
+    """
+
+    content: dict[str, Any]
+    structure: Structure
+    source: str
+    sha256: str
+
+    @property
+    def folders(self) -> dict[int, str]:
+        """The folder of each video's frames, by id: the name that people know the video by."""
+        return {
+            video.video_id: str(PurePosixPath(str((video.file_names or [""])[0])).parent)
+            for video in self.structure.videos
+        }
+
+    def tracks(self) -> dict[int, Counter[int]]:
+        """By video id, the number of tracks of each category."""
+        return {
+            video.video_id: Counter(annotation["category_id"] for _, annotation in video.annotations)
+            for video in self.structure.videos
+        }
+
+
+def read_dataset(json_file: str | os.PathLike) -> Dataset:
+    """Read a json in YTVIS's format whose ids are in order.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no json, or has faults of ids or fields; the first one is named, with how many there are.
+    """
+    content = read_json(json_file)
+    log = FaultLog()
+    structure = read_structure(content, log)
+    faults = [fault for fault in log.faults if fault.kind in ("field", "used twice", "unknown id")]
+    if not faults and not structure.has_annotations:
+        raise ValueError(f"{json_file}: annotations: found none, expected those that the classes are counted by")
+    if faults:
+        more = f" (and {len(faults) - 1} more; tools/check_dataset.py lists them)" if len(faults) > 1 else ""
+        raise ValueError(f"{json_file}: {faults[0]}{more}")
+    sha256 = hashlib.sha256(Path(json_file).read_bytes()).hexdigest()
+    return Dataset(content, structure, str(json_file), sha256)
+
+
+def choose_videos(tracks: Mapping[int, Mapping[int, int]], num_val: int, seed: int) -> set[int]:
+    """The videos to validate on.
+
+    Args:
+        tracks: by video id, the number of tracks of each category.
+        num_val: how many videos are chosen; the number is met exactly.
+        seed: every seed gives another choice.
+
+    Raises:
+        ValueError: one of the parts would be empty.
+    """
+    if not 0 < num_val < len(tracks):
+        raise ValueError(f"validation videos: found {num_val}, expected 1 to {len(tracks) - 1} of {len(tracks)} videos")
+    order = sorted(tracks, key=lambda video_id: hashlib.sha256(f"{seed}:{video_id}".encode()).digest())
+    categories = sorted({category for counts in tracks.values() for category in counts})
+    counts = np.array([[tracks[video_id].get(category, 0) for category in categories] for video_id in order])
+    counts = counts.reshape(len(order), len(categories)).astype(np.int64)
+    val, train = np.arange(num_val), np.arange(num_val, len(order))
+    # All in whole numbers, as rounding may differ from machine to machine: tracks are counted in units of 1 / videos.
+    totals, num_videos = counts.sum(axis=0), len(order)
+    in_several = (counts > 0).sum(axis=0) > 1
+    wanted = np.where(in_several, np.maximum(num_val * totals, num_videos), num_val * totals)
+    surplus = num_videos * counts[val].sum(axis=0) - wanted
+    weights = np.maximum(WEIGHT_SCALE // np.maximum(totals, 1), 1)
+    for _ in range(MAX_PASSES):
+        has_changed = False
+        for place, video in enumerate(val):
+            gain = counts[train] - counts[video]  # (train videos, categories), of tracks by a swap
+            change = ((2 * surplus + num_videos * gain) * gain) @ weights
+            best = int(change.argmin())
+            if change[best] < 0:
+                surplus += num_videos * gain[best]
+                val[place], train[best] = train[best], video
+                has_changed = True
+        if not has_changed:
+            break
+    return {order[video] for video in val}
+
+
+def part_content(dataset: Dataset, video_ids: set[int]) -> dict[str, Any]:
+    """The json of some of the videos, with their annotations; everything else stays as it is."""
+    return {
+        **dataset.content,
+        "videos": [video for video in dataset.content["videos"] if video["id"] in video_ids],
+        "annotations": [entry for entry in dataset.content["annotations"] if entry["video_id"] in video_ids],
+    }
+
+
+def split_record(dataset: Dataset, val: set[int], options: Mapping[str, Any]) -> dict[str, Any]:
+    """What is written beside a split, so that it can be made again and cited: source, options and videos."""
+    listed = [{"id": video_id, "folder": folder} for video_id, folder in sorted(dataset.folders.items())]
+    return {
+        "source": os.path.basename(dataset.source),
+        "source_sha256": dataset.sha256,
+        **options,
+        "train": [video for video in listed if video["id"] not in val],
+        "val": [video for video in listed if video["id"] in val],
+    }
+
+
+def read_split_record(path: str | os.PathLike, dataset: Dataset) -> tuple[set[int], bool]:
+    """The videos to validate on, as listed in a record.
+
+    Returns:
+        their ids, and whether the data set is the very file that the record was made of.
+
+    Raises:
+        OSError: the record cannot be read.
+        ValueError: it is no record of a split, or not of this data set.
+    """
+    record = read_json(path)
+    if not isinstance(record, dict):
+        raise ValueError(f"{path}: found {brief(record)}, expected the record of a split")
+    parts = {key: _listed_videos(record.get(key), f"{path}: {key}", dataset) for key in ("train", "val")}
+    both = parts["train"] & parts["val"]
+    if both:
+        raise ValueError(f"{path}: found video {min(both)} in train and in val, expected it in one of them")
+    missing = set(dataset.folders) - parts["train"] - parts["val"]
+    if missing:
+        found = f"{len(missing)} of {len(dataset.folders)} videos in neither train nor val, such as {min(missing)}"
+        raise ValueError(f"{path}: found {found}, expected each video of {dataset.source}")
+    return parts["val"], record.get("source_sha256") == dataset.sha256
+
+
+def _listed_videos(listed: Any, place: str, dataset: Dataset) -> set[int]:
+    if not isinstance(listed, list):
+        raise ValueError(f"{place}: found {brief(listed)}, expected a list of videos")
+    folders = dataset.folders
+    ids = set()
+    for index, entry in enumerate(listed):
+        video_id = entry.get("id") if isinstance(entry, dict) else entry
+        if type(video_id) is not int or video_id not in folders:
+            raise ValueError(f"{place}[{index}]: found {brief(entry)}, expected a video of {dataset.source}")
+        if video_id in ids:
+            raise ValueError(f"{place}[{index}]: found video {video_id} a second time, expected it once")
+        if isinstance(entry, dict) and entry.get("folder", folders[video_id]) != folders[video_id]:
+            found = f"video {video_id} in folder {brief(entry['folder'])}"
+            raise ValueError(f"{place}[{index}]: found {found}, expected {brief(folders[video_id])}, as the json says")
+        ids.add(video_id)
+    return ids

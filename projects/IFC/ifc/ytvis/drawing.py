@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Drawing the tracks of a video onto its frames: a color a track, a translucent mask with an outline, and a label.
+
+:class:`OverlayDrawer` is made once a video and called once a frame. Everything that does not depend on the frame (which
+tracks are shown, their colors, the rendered labels) is prepared before.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from pycocotools import mask as mask_api
+
+_FILL_OPACITY = 0.45
+_GOLDEN_RATIO = 0.618033988749895
+_MIN_AUTO_HEIGHT = 360  # the shorter side, in pixels, below which a label of readable size would hide the objects
+_MAX_AUTO_WIDTH = 3840  # the longer side, in pixels, above which nothing is enlarged, however narrow it is
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
+
+
+@dataclass(frozen=True)
+class DrawnTrack:
+    """
+    One instance as it is shown.
+
+    Attributes:
+        track_id: 1, 2, ... in order of falling score; decides the color.
+        class_name: name of its best class.
+        score: score of that class, 0 to 1.
+        masks: for each frame a compressed RLE {"size": [h, w], "counts": ...}, or None where it is not seen.
+    """
+
+    track_id: int
+    class_name: str
+    score: float
+    masks: Sequence[Mapping[str, Any] | None]
+
+    @property
+    def label(self) -> str:
+        return f"{self.class_name} {self.score:.0%} #{self.track_id}"
+
+
+def select_tracks(
+    scores: Sequence[float],
+    labels: Sequence[int],
+    masks: Sequence[Sequence[Mapping[str, Any] | None]],
+    class_names: Sequence[str],
+    threshold: float,
+) -> list[DrawnTrack]:
+    """
+    Choose what is drawn: of each instance its best class, if the score of that is at least ``threshold``.
+
+    With MULTI_CLS_ON a model gives several tracks for one instance, one a class. They share one list of masks (the same
+    object), by which they are told here.
+
+    Args:
+        scores: a score for each track, 0 to 1.
+        labels: a class for each track, an index into ``class_names``.
+        masks: for each track its masks, one a frame (see :class:`DrawnTrack`).
+        class_names: the names of the classes.
+        threshold: smallest score that is shown.
+
+    Returns:
+        The tracks by falling score, numbered from 1. A lower threshold adds tracks at the end and changes no number.
+    """
+    best_of_instance: dict[int, int] = {}
+    for track in sorted(range(len(scores)), key=lambda track: -scores[track]):
+        best_of_instance.setdefault(id(masks[track]), track)
+    shown = [track for track in best_of_instance.values() if scores[track] >= threshold]
+    return [
+        DrawnTrack(number, class_names[labels[track]], float(scores[track]), masks[track])
+        for number, track in enumerate(shown, start=1)
+    ]
+
+
+def track_color(track_id: int) -> tuple[int, int, int]:
+    """
+    The RGB color of a track, 0 to 255, the same for the same id in every video.
+
+    Hues go around the circle in steps of the golden ratio, so that neighboring ids are far apart and the circle fills
+    evenly however many tracks there are; brightness alternates to tell hues that come close.
+    """
+    hue = (0.58 + track_id * _GOLDEN_RATIO) % 1.0
+    value = (1.0, 0.85)[(track_id // 5) % 2]
+    return tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, 0.75, value))
+
+
+def default_scale(height: int, width: int) -> int:
+    """
+    The smallest whole factor that brings the shorter side of a frame to a size on which labels are readable, or the
+    largest that does not make a screen's width of the longer side, if that is smaller.
+    """
+    wanted = -(-_MIN_AUTO_HEIGHT // min(height, width))
+    return max(1, min(wanted, _MAX_AUTO_WIDTH // max(height, width)))
+
+
+class OverlayDrawer:
+    """
+    Draws one video's tracks onto its frames.
+
+    Args:
+        tracks: what to draw, from :func:`select_tracks`.
+        height, width: size of the frames and of the tracks' masks.
+        scale: whole factor by which the drawn frames are larger than the given ones, so that a label has room on small
+            frames; None for :func:`default_scale`.
+
+    Attributes:
+        size: (height, width) of the drawn frames.
+    """
+
+    def __init__(self, tracks: Sequence[DrawnTrack], height: int, width: int, scale: int | None = None):
+        self.tracks = tracks
+        self.scale = default_scale(height, width) if scale is None else scale
+        self.size = (height * self.scale, width * self.scale)
+        short_side = min(self.size)
+        self._outline = max(2, round(short_side / 240))
+        font_size = max(11, round(7 + short_side / 50))
+        self._colors = [track_color(track.track_id) for track in tracks]
+        self._labels = [
+            _render_label(track.label, color, font_size, self.size)
+            for track, color in zip(tracks, self._colors, strict=True)
+        ]
+
+    def draw(self, frame: np.ndarray, index: int) -> np.ndarray:
+        """
+        Draw the tracks of frame ``index``.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB; not changed.
+            index: its number in the video, from 0.
+
+        Returns:
+            (H * scale, W * scale, 3) uint8 RGB. Only the pixels under a mask or a label differ from the enlarged frame.
+        """
+        if (frame.shape[0] * self.scale, frame.shape[1] * self.scale) != self.size:
+            raise ValueError(f"frame {index} is {frame.shape[:2]} (height, width), expected {self.size} / {self.scale}")
+        height, width = self.size
+        canvas = cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC) if self.scale > 1 else frame.copy()
+        boxes: list[Box | None] = [None] * len(self.tracks)
+        # The best track is painted last: where instances overlap it stays in front.
+        for number in reversed(range(len(self.tracks))):
+            rle = self.tracks[number].masks[index]
+            if rle is not None:
+                boxes[number] = self._paint_mask(canvas, rle, self._colors[number])
+        labels = [(box, label) for box, label in zip(boxes, self._labels, strict=True) if box is not None]
+        spots: list[Box] = []
+        for box, label in labels:
+            spots.append(_place_label(box, label.shape[:2], self.size, spots))
+        for (left, top, right, bottom), (_, label) in zip(reversed(spots), reversed(labels), strict=True):
+            canvas[top:bottom, left:right] = label
+        return canvas
+
+    def _paint_mask(self, canvas: np.ndarray, rle: Mapping[str, Any], color: tuple[int, int, int]) -> Box | None:
+        """Fill and outline one mask, in place. Returns its bounds on the canvas, None if it is empty."""
+        mask = mask_api.decode(rle)
+        x, y, w, h = cv2.boundingRect(mask)
+        if w == 0:
+            return None
+        mask = np.ascontiguousarray(mask[y : y + h, x : x + w])
+        if self.scale > 1:
+            mask = _enlarge(mask, self.scale)
+        left, top, right, bottom = (self.scale * edge for edge in (x, y, x + w, y + h))
+        region = canvas[top:bottom, left:right]
+        tint = np.empty_like(region)
+        tint[:] = color
+        filled = cv2.addWeighted(region, 1 - _FILL_OPACITY, tint, _FILL_OPACITY, 0)
+        cv2.copyTo(filled, mask, region)
+        # The outline lies inside the mask: what it does not cover stays as filmed.
+        side = 2 * self._outline + 1
+        inner = cv2.erode(
+            mask,
+            cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)),
+            borderType=cv2.BORDER_CONSTANT,
+            borderValue=0,
+        )
+        cv2.copyTo(tint, mask - inner, region)
+        return left, top, right, bottom
+
+
+def _enlarge(mask: np.ndarray, scale: int) -> np.ndarray:
+    """(h, w) of 0 and 1 to (h * scale, w * scale) of 0 and 1, with smooth instead of stepped edges."""
+    height, width = mask.shape
+    gray = cv2.resize(255 * mask, (scale * width, scale * height), interpolation=cv2.INTER_LINEAR)
+    return (gray > 127).astype(np.uint8)
+
+
+def _render_label(text: str, color: tuple[int, int, int], font_size: int, frame_size: tuple[int, int]) -> np.ndarray:
+    """
+    A (h, w, 3) uint8 picture of a label: text on a box of the color. The text shrinks until the box fits into a frame
+    of ``frame_size`` (height, width).
+    """
+    for size in range(font_size, 5, -1):
+        font = ImageFont.load_default(size)
+        ascent, descent = font.getmetrics()
+        margin = max(2, size // 4)
+        height, width = ascent + descent + margin // 2 * 2, round(font.getlength(text)) + 2 * margin
+        if height <= frame_size[0] and width <= frame_size[1]:
+            break
+    picture = Image.new("RGB", (width, height), color)
+    ImageDraw.Draw(picture).text((margin, margin // 2), text, fill=_text_color(color), font=font)
+    return np.asarray(picture)[: frame_size[0], : frame_size[1]]
+
+
+def _text_color(background: tuple[int, int, int]) -> str:
+    """Black or white, whichever has the higher contrast (at least 4.5:1) by WCAG's relative luminance."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (c / 255 for c in background)]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"
+
+
+def _place_label(box: Box, label_size: tuple[int, int], frame_size: tuple[int, int], placed: Sequence[Box]) -> Box:
+    """
+    Where a label goes: above its mask, else below, else inside as far up as possible; the first of these that is within
+    the frame and clear of the labels already placed, else the first within the frame.
+    """
+    left, top, right, bottom = box
+    label_height, label_width = label_size
+    frame_height, frame_width = frame_size
+    x = min(max((left + right - label_width) // 2, 0), frame_width - label_width)
+    inside = range(top, bottom - label_height + 1, label_height)
+    spots = [
+        (x, y, x + label_width, y + label_height)
+        for y in (top - label_height, bottom, *inside)
+        if 0 <= y <= frame_height - label_height
+    ]
+    if not spots:
+        spots = [(x, 0, x + label_width, label_height)]
+    return next((spot for spot in spots if not any(_overlap(spot, other) for other in placed)), spots[0])
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

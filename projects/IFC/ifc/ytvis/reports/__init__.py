@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTML pages about data sets and results."""

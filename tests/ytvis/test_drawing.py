@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawing of tracks: which ones, in which colors, and where."""
+
+import colorsys
+
+import numpy as np
+import pytest
+from pycocotools import mask as mask_api
+
+from ifc.ytvis.drawing import DrawnTrack, OverlayDrawer, default_scale, select_tracks, track_color
+
+HEIGHT, WIDTH = 360, 480
+NAMES = ["cat", "dog", "earless_seal"]
+
+
+def box_mask(top, left, bottom, right, height=HEIGHT, width=WIDTH):
+    mask = np.zeros((height, width), np.uint8, order="F")
+    mask[top:bottom, left:right] = 1
+    return mask
+
+
+def encoded(mask):
+    return mask_api.encode(np.asfortranarray(mask, dtype=np.uint8))
+
+
+def noise_frame(height=HEIGHT, width=WIDTH):
+    return np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def draw_one(mask, frame, **kwargs):
+    track = DrawnTrack(1, "cat", 0.9, [encoded(mask)])
+    return OverlayDrawer([track], *frame.shape[:2], **kwargs).draw(frame, 0)
+
+
+def test_select_best_class_of_each_instance():
+    first, second, third = [None], [None], [None]  # equal, but three instances
+    tracks = select_tracks(
+        scores=[0.4, 0.5, 0.9, 0.2, 0.1],
+        labels=[0, 1, 2, 0, 1],
+        masks=[first, first, second, second, third],
+        class_names=NAMES,
+        threshold=0.3,
+    )
+    assert [(t.track_id, t.class_name, t.score) for t in tracks] == [(1, "earless_seal", 0.9), (2, "dog", 0.5)]
+    assert tracks[0].masks is second and tracks[1].masks is first
+    assert tracks[0].label == "earless_seal 90% #1"
+
+
+def test_lower_threshold_keeps_the_numbers():
+    scores, masks = [0.2, 0.9, 0.6, 0.4], [[None] for _ in range(4)]
+    few, all_ = (select_tracks(scores, [0, 1, 2, 0], masks, NAMES, threshold) for threshold in (0.5, 0.0))
+    assert all_[: len(few)] == few and len(few) == 2
+    assert [t.score for t in all_] == [0.9, 0.6, 0.4, 0.2]
+    assert select_tracks([0.3], [0], [[None]], NAMES, 0.3), "the threshold itself is shown"
+    assert select_tracks([], [], [], NAMES, 0.3) == []
+
+
+def test_colors_are_stable_bright_and_well_spread():
+    colors = [track_color(number) for number in range(1, 11)]
+    assert colors == [track_color(number) for number in range(1, 11)]
+    assert len(set(colors)) == 10
+    hues = np.array([colorsys.rgb_to_hsv(*(c / 255 for c in color))[0] for color in colors])
+    assert min(max(color) for color in colors) > 200
+    gaps = np.abs(hues[:, None] - hues)
+    gaps = np.minimum(gaps, 1 - gaps)[~np.eye(10, dtype=bool)]
+    assert gaps.min() > 0.05
+    neighbors = np.abs(np.diff(hues))
+    assert np.minimum(neighbors, 1 - neighbors).min() > 0.3
+
+
+def test_only_mask_and_label_change():
+    frame = noise_frame()
+    before = frame.copy()
+    mask = box_mask(100, 150, 220, 330)
+    drawn = draw_one(mask, frame)
+    np.testing.assert_array_equal(frame, before)
+    assert drawn.dtype == np.uint8 and drawn.shape == frame.shape
+    changed = (drawn != frame).any(axis=2)
+    outside = changed & (mask == 0)
+    rows, columns = np.nonzero(outside)
+    assert rows.max() < 100, "the label stands on the mask's upper edge"
+    assert rows.min() > 100 - 40 and columns.min() > 150 and columns.max() < 330
+    assert changed[mask == 1].mean() > 0.95  # a pixel may happen to have the color already
+
+
+def test_fill_is_translucent_and_outline_opaque():
+    frame = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
+    drawn = draw_one(box_mask(100, 150, 220, 330), frame)
+    color = np.array(track_color(1))
+    for row, column in [(100, 200), (219, 200), (160, 150), (160, 329)]:
+        np.testing.assert_array_equal(drawn[row, column], color)
+    np.testing.assert_allclose(drawn[160, 240], 0.55 * frame[160, 240] + 0.45 * color, atol=1)
+    np.testing.assert_array_equal(drawn[221, 200], frame[221, 200])
+
+
+def test_outline_runs_along_the_frame_edge_and_holes():
+    mask = box_mask(0, 0, HEIGHT, WIDTH)
+    mask[150:250, 200:300] = 0
+    drawn = draw_one(mask, np.full((HEIGHT, WIDTH, 3), 100, np.uint8))
+    color = np.array(track_color(1))
+    for row, column in [(359, 100), (200, 0), (200, 479), (149, 250), (250, 250), (200, 199), (200, 300)]:
+        np.testing.assert_array_equal(drawn[row, column], color)
+    np.testing.assert_array_equal(drawn[200, 250], (100, 100, 100))
+
+
+@pytest.mark.parametrize("background", [0, 128, 255])
+@pytest.mark.parametrize("track_id", range(1, 13))
+def test_label_is_readable_on_any_background(background, track_id):
+    frame = np.full((HEIGHT, WIDTH, 3), background, np.uint8)
+    mask = box_mask(100, 150, 220, 330)
+    drawn = OverlayDrawer([DrawnTrack(track_id, "cat", 0.9, [encoded(mask)])], HEIGHT, WIDTH).draw(frame, 0)
+    rows, columns = np.nonzero((drawn != frame).any(axis=2) & (mask == 0))
+    label = drawn[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] / 255.0
+    linear = np.where(label <= 0.04045, label / 12.92, ((label + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
+    contrast = (luminance.max() + 0.05) / (luminance.min() + 0.05)
+    assert contrast > 4.5, "WCAG's bound for text"
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (0, 0, 20, 20),
+        (0, 470, 360, 480),
+        (350, 0, 360, 10),
+        (355, 475, 360, 480),
+        (0, 0, 360, 480),
+        (180, 240, 181, 241),
+    ],
+)
+def test_label_stays_within_the_frame(box):
+    blank = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    drawn = draw_one(box_mask(*box), blank)
+    patch = draw_one(box_mask(200, 200, 202, 202), blank)[:200]
+    rows, columns = np.nonzero(patch.any(axis=2))
+    patch = patch[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    windows = np.lib.stride_tricks.sliding_window_view(drawn[..., 0], patch.shape[:2])
+    corner = patch[..., 0]
+    assert (windows[:, :, ::4, ::4] == corner[::4, ::4]).all(axis=(2, 3)).any(), "the whole label is somewhere"
+
+
+def test_labels_do_not_cover_each_other():
+    """Five instances at the same place still have five readable labels."""
+    mask = encoded(box_mask(120, 150, 240, 330))
+    blank = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    tracks = [DrawnTrack(number, "cat", 0.9, [mask]) for number in range(1, 6)]
+    together = OverlayDrawer(tracks, HEIGHT, WIDTH).draw(blank, 0)
+    for track in tracks:
+        color = track_color(track.track_id)
+        box_pixels = (together == color).all(axis=2).sum()
+        alone = OverlayDrawer([track], HEIGHT, WIDTH).draw(blank, 0)[:120]
+        assert box_pixels >= (alone == color).all(axis=2).sum()
+
+
+@pytest.mark.parametrize("num_tracks", [2, 50])
+def test_best_track_is_in_front(num_tracks):
+    blank = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    mask = encoded(box_mask(100, 150, 220, 330))
+    tracks = [DrawnTrack(number, "cat", 0.9, [mask]) for number in range(1, num_tracks + 1)]
+    drawn = OverlayDrawer(tracks, HEIGHT, WIDTH).draw(blank, 0)
+    label = OverlayDrawer(tracks[:1], HEIGHT, WIDTH).draw(blank, 0)[:100]
+    is_label = (label == track_color(1)).all(axis=2)
+    np.testing.assert_array_equal(drawn[:100][is_label], label[is_label])
+    np.testing.assert_array_equal(drawn[110, 150], track_color(1))
+
+
+def test_absent_and_empty_masks_draw_nothing():
+    frame = noise_frame()
+    empty = encoded(np.zeros((HEIGHT, WIDTH)))
+    present = encoded(box_mask(10, 10, 200, 200))
+    drawer = OverlayDrawer([DrawnTrack(1, "cat", 0.9, [None, empty, present])], HEIGHT, WIDTH)
+    np.testing.assert_array_equal(drawer.draw(frame, 0), frame)
+    np.testing.assert_array_equal(drawer.draw(frame, 1), frame)
+    assert (drawer.draw(frame, 2) != frame).any()
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "scale"),
+    [
+        (128, 192, 3),
+        (192, 128, 3),
+        (359, 640, 2),
+        (360, 640, 1),
+        (720, 1280, 1),
+        (1, 1, 360),
+        (2, 600, 6),
+        (4, 5000, 1),
+    ],
+)
+def test_default_scale(height, width, scale):
+    assert default_scale(height, width) == scale
+
+
+def test_small_frames_are_enlarged():
+    frame = np.full((128, 192, 3), 100, np.uint8)
+    mask = box_mask(40, 60, 80, 120, 128, 192)
+    track = DrawnTrack(1, "cat", 0.9, [encoded(mask)])
+    drawer = OverlayDrawer([track], 128, 192)
+    drawn = drawer.draw(frame, 0)
+    assert drawn.shape == (*drawer.size, 3) == (384, 576, 3)
+    changed = (drawn != 100).any(axis=2)
+    np.testing.assert_array_equal(changed[120:240, 180:360], True)
+    changed[120:240, 180:360] = False
+    assert 0 < np.nonzero(changed)[0].max() < 120, "but for the label, nothing outside the mask"
+    assert OverlayDrawer([track], 128, 192, scale=1).draw(frame, 0).shape == (128, 192, 3)
+
+
+def test_long_label_shrinks_to_a_narrow_frame():
+    mask = encoded(box_mask(5, 5, 20, 20, 30, 60))
+    track = DrawnTrack(12345, "a very long name of a class", 0.5, [mask])
+    drawn = OverlayDrawer([track], 30, 60, scale=1).draw(np.zeros((30, 60, 3), np.uint8), 0)
+    assert drawn.shape == (30, 60, 3)
+
+
+def test_frame_of_another_size_is_an_error():
+    drawer = OverlayDrawer([], HEIGHT, WIDTH)
+    with pytest.raises(ValueError, match=r"frame 7 is \(48, 64\)"):
+        drawer.draw(np.zeros((48, 64, 3), np.uint8), 7)
