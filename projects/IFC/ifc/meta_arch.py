@@ -10,9 +10,16 @@ from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from .inference import InferenceNetwork, VideoInference, infer_image
-from .modeling import ClipPrediction, FrameNormalizer, IfcNetwork, Transformer
-from .training import ClipCriterion, HungarianMatcher, prepare_targets
+# From the modules themselves: a package of these may be what is loading detectron2, and with it this module.
+from .inference.accelerated_network import InferenceNetwork
+from .inference.image import infer_image
+from .inference.video import VideoInference
+from .modeling.network import ClipPrediction, IfcNetwork
+from .modeling.normalization import FrameNormalizer
+from .modeling.transformer import Transformer
+from .training.criterion import ClipCriterion
+from .training.matcher import HungarianMatcher
+from .training.targets import prepare_targets
 from .video.read_ahead import ReadablePart
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loop around it all: optimizer, checkpoints, processes, trainer."""
 
+import detectron2.modeling  # noqa: F401 - first, so that ifc registers while nothing of it is half imported
+
 from .checkpoint import IfcCheckpointer
 from .config_file import build_model, check_config, check_test_datasets, setup_config
 from .launch import check_processes, launch

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inference: a network's windows and images → tracks and instances."""
 
+import detectron2.modeling  # noqa: F401 - first, so that ifc registers while nothing of it is half imported
+
 from .accelerated_network import COMPILE_MODES, PRECISIONS, InferenceNetwork
 from .image import infer_image
 from .results import FrameMasks, Rle, Track, VideoPrediction

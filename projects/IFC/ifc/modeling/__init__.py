@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network: frames in, class logits and mask logits out. Knows no config, no data set and no file."""
 
+import detectron2.modeling  # noqa: F401 - first, so that ifc registers while nothing of it is half imported
+
 from .backbone import MaskedBackbone
 from .mask_head import MaskHead
 from .network import ClipPrediction, FrameFeatures, IfcNetwork
