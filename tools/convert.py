@@ -21,8 +21,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from ifc.ytvis.convert import cvat, indexed_png, label_studio, mots
-from ifc.ytvis.convert.tracked_video import TrackedVideo, ytvis_content
 from ifc.ytvis.files import refuse_input, write_json
+from ifc.ytvis.tracked_video import TrackedVideo, ytvis_content
 
 
 def build_parser() -> argparse.ArgumentParser:

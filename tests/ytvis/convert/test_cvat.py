@@ -11,8 +11,8 @@ from pycocotools import mask as mask_utils
 from ytvis.label_maps import write_frames
 
 from ifc.ytvis.convert.cvat import read_cvat
-from ifc.ytvis.convert.tracked_video import ytvis_content
 from ifc.ytvis.datasets.check import check_dataset
+from ifc.ytvis.tracked_video import ytvis_content
 
 META = """<meta><task><id>7</id><name>my task</name><size>4</size><start_frame>10</start_frame>
 <frame_filter>step=5</frame_filter><labels><label><name>car</name></label><label><name>person</name></label></labels>

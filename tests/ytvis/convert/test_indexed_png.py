@@ -13,8 +13,8 @@ from ytvis.label_maps import random_map, read_maps, write_frames, write_maps
 from ytvis.small import SmallDataset, huge_png, rectangle
 
 from ifc.ytvis.convert.indexed_png import palette, read_indexed_png, write_indexed_png
-from ifc.ytvis.convert.tracked_video import ytvis_content
 from ifc.ytvis.datasets.check import check_dataset
+from ifc.ytvis.tracked_video import ytvis_content
 
 STEMS = ["00000", "00005", "00010"]
 

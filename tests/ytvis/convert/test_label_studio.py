@@ -12,8 +12,8 @@ from pycocotools import mask as mask_utils
 from ytvis.label_maps import write_frames
 
 from ifc.ytvis.convert.label_studio import read_label_studio
-from ifc.ytvis.convert.tracked_video import ytvis_content
 from ifc.ytvis.datasets.check import check_dataset
+from ifc.ytvis.tracked_video import ytvis_content
 
 
 def key_frame(frame, enabled=True, x=0.0, y=0.0, width=25.0, height=50.0, rotation=0):

@@ -11,8 +11,8 @@ from ytvis.label_maps import random_map, read_maps, write_frames, write_maps
 from ytvis.small import SmallDataset
 
 from ifc.ytvis.convert.mots import CATEGORIES, read_mots_png, read_mots_text, write_mots_png, write_mots_text
-from ifc.ytvis.convert.tracked_video import ytvis_content
 from ifc.ytvis.datasets.check import check_dataset
+from ifc.ytvis.tracked_video import ytvis_content
 
 NUMBERS = (1001, 1005, 2000, 2001, 10_000)
 

@@ -19,8 +19,8 @@ from ..files import write_json
 from ..images import image_size, list_frames, natural_order, read_image
 from ..parallel import map_videos
 from ..reading import brief, read_json
+from ..tracked_video import Rle, Track, TrackedVideo, encode
 from .from_ytvis import ReadVideo, label_map, read_ytvis, whole_folder
-from .tracked_video import Rle, Track, TrackedVideo, encode
 
 CATEGORY = "object"  # of objects without one
 MAX_NUMBER = 255

@@ -18,8 +18,8 @@ from urllib.parse import unquote, unquote_plus
 import numpy as np
 
 from ..reading import brief, read_json
+from ..tracked_video import Rle, Track, TrackedVideo
 from .outlines import find_frames, rotated_box_mask
-from .tracked_video import Rle, Track, TrackedVideo
 
 BOX_KEYS = ("x", "y", "width", "height")
 WITHOUT_REGION = (

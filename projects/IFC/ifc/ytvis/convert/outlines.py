@@ -12,7 +12,7 @@ from pycocotools import mask as mask_utils
 from ..images import image_size, list_frames
 from ..polygons import fill
 from ..reading import brief
-from .tracked_video import Rle, encode
+from ..tracked_video import Rle, encode
 
 
 def box_mask(left: float, top: float, right: float, bottom: float, size: tuple[int, int]) -> Rle | None:
