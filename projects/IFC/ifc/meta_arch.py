@@ -17,6 +17,7 @@ from .inference.video import VideoInference
 from .modeling.network import ClipPrediction, IfcNetwork
 from .modeling.normalization import FrameNormalizer
 from .modeling.transformer import Transformer
+from .regions import region
 from .training.criterion import ClipCriterion
 from .training.matcher import HungarianMatcher
 from .training.targets import prepare_targets
@@ -155,6 +156,7 @@ class Ifc(nn.Module):
         layers, _ = self._predict_layers(batched_inputs)
         return {"pred_logits": layers[-1].pred_logits, "pred_masks": layers[-1].pred_masks}
 
+    @region("forward")
     def _predict_layers(self, batched_inputs: list[dict[str, Any]]) -> tuple[list[ClipPrediction], ImageList]:
         num_frames = {len(clip["image"]) for clip in batched_inputs}
         if len(num_frames) > 1:
@@ -163,6 +165,7 @@ class Ifc(nn.Module):
         features = self.detr.encode_frames(images.tensor, images.image_sizes)
         return self.detr.predict_layers(features, num_frames.pop()), images
 
+    @region("losses")
     def _losses(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
         layers, images = self._predict_layers(batched_inputs)
         if not self.deep_supervision:

@@ -18,6 +18,7 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
+from ..regions import region
 from .augmentation import ClipAugmentation, build_augmentation, transform_masks
 from .clip_masks import RunLengthMasks, read_masks
 from .lazy_frames import LazyFrames
@@ -213,6 +214,7 @@ def sample_frames(length: int, num_frames: int, frame_range: int, shuffle: bool 
     return frames
 
 
+@region("JPEG decode")
 def read_frame(file_name: str, image_format: str, size: tuple[int, int], reduction: int = 1) -> np.ndarray:
     """Read one frame and check it.
 
@@ -268,6 +270,7 @@ def _read_jpeg(file_name: str, image_format: str, reduction: int) -> np.ndarray 
         return None  # Pillow mends it, or says what is wrong
 
 
+@region("record")
 def read_tracks(
     record: dict[str, Any], frames: set[int]
 ) -> tuple[list[int], dict[int, tuple[list[int], RunLengthMasks]]]:
@@ -293,6 +296,7 @@ def read_tracks(
     return [tracks[index]["category_id"] for index in shown], masks
 
 
+@region("masks")
 def frame_instances(
     rows: Sequence[int],
     masks: RunLengthMasks,
@@ -333,6 +337,7 @@ def frame_instances(
     return instances
 
 
+@region("augmentation")
 def _augment(augmentations: T.AugmentationList, image: np.ndarray) -> tuple[np.ndarray, T.TransformList]:
     frame = T.AugInput(image)
     transforms = augmentations(frame)

@@ -17,6 +17,8 @@ import torch
 from detectron2.utils import comm
 from torch.utils.data import Dataset
 
+from ..regions import region
+
 Record = dict[str, Any]
 
 FRAME_LISTS = ("segmentations", "bboxes")  # of an annotation in a video: an entry a frame
@@ -48,6 +50,7 @@ class PackedRecords(Dataset):
     def __len__(self) -> int:
         return self._num_records
 
+    @region("record")
     def __getitem__(self, index: int) -> Record:
         if not 0 <= index < self._num_records:
             raise IndexError(f"found index {index}, expected one below {self._num_records}")

@@ -20,6 +20,7 @@ from ..data import build_test_loader, build_train_loader
 from ..data.coco_checks import check_ground_truth
 from ..evaluation.evaluator import IncompleteResultsError, YTVISEvaluator
 from ..evaluation.image_evaluator import ImageEvaluator
+from ..regions import each_in_region
 from .checkpoint import IfcCheckpointer
 from .config_file import build_model, check_test_datasets
 from .optimizer import build_optimizer
@@ -43,7 +44,7 @@ class Trainer(DefaultTrainer):
         optimizer = self.build_optimizer(cfg, model)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.build_evaluators(cfg)
-        data_loader = self.build_train_loader(cfg)
+        data_loader = each_in_region("waiting for data", self.build_train_loader(cfg))
         model = distribute(model)
         self._trainer = (AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer)(model, data_loader, optimizer)
         self.checkpointer = IfcCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))

@@ -16,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from ..modeling.network import ClipPrediction, FrameFeatures, IfcNetwork
 from ..modeling.normalization import FrameNormalizer
 from ..modeling.transformer import MultiheadAttention
+from ..regions import region
 
 PRECISIONS = ("float32", "bfloat16")
 # torch.compile's modes; those of _CUDA_GRAPH_MODES replay CUDA graphs, whose outputs live until the next replay.
@@ -95,6 +96,7 @@ class InferenceNetwork:
             self._predict = torch.compile(self._network.predict_clips, mode=self._compile_mode, dynamic=True)
         self._weights_seen = weights
 
+    @region("projections")
     def encode_frames(self, frames: Tensor) -> FrameFeatures:
         """The features of uint8 frames (N, 3, H, W) of one video, see `IfcNetwork.encode_frames`."""
         images = self._normalize(frames)
@@ -108,6 +110,7 @@ class InferenceNetwork:
             features = self._encode(images)
         return (features.clone() if self._compile_mode in _CUDA_GRAPH_MODES else features)[:num_frames]
 
+    @region("clip network")
     def predict_clips(self, features: FrameFeatures, num_frames: int) -> ClipPrediction:
         """See `IfcNetwork.predict_clips`."""
         if not self._compile_mode:

@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from ..regions import region
+
 # Cells are worked on in parts whose temporary tensors take about this much, lest masks of noise take all memory.
 _PART_BYTES = 2**26
 _BYTES_PER_COLUMN = 48  # of a cell
@@ -48,6 +50,7 @@ def encode_masks(mask_logits: Tensor, output_size: tuple[int, int]) -> list[Rle 
     return encode_frames([mask_logits], output_size)[0]
 
 
+@region("masks to RLE")
 def encode_frames(frames: Sequence[Tensor], output_size: tuple[int, int]) -> list[list[Rle | None]]:
     """`encode_masks` for several frames at once: the host waits for the device as often as for one.
 

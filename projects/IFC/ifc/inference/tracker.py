@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from ..regions import region
+
 # A pair of a known instance and one of a window is the same instance only if its soft IoU is above this.
 MATCH_THRESHOLD = 0.05
 EPSILON = 1e-6
@@ -219,6 +221,7 @@ class ClipTracker:
         """Instances seen so far, finished ones included."""
         return self._num_instances
 
+    @region("tracker")
     def update(self, clips: Sequence[ClipInstances]) -> list[np.ndarray]:
         """Add the next windows. Several at once give what they give one by one, and wait for the device once.
 
@@ -256,6 +259,7 @@ class ClipTracker:
         self._memory = [*self._memory, *windows][-self._window :]
         return [window.ids for window in windows]
 
+    @region("tracker")
     def release(self, before: int | None = None) -> tuple[list[FinishedFrame], FinishedInstances | None]:
         """Hand out what is final if every later window starts at frame `before` or after it, and forget it.
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..modeling.network import ClipPrediction, FrameFeatures
+from ..regions import each_in_region
 from .accelerated_network import InferenceNetwork
 from .batch_size import num_frames_that_fit, num_windows_that_fit
 from .mask_encoding import encode_frames
@@ -151,7 +152,7 @@ class VideoStream:
         Raises:
             ValueError: see `push` and `finish`.
         """
-        iterator = iter(frames)
+        iterator = each_in_region("decoding", frames)
         for first in islice(iterator, 1):
             size = self._engine.frames_per_batch or num_frames_that_fit(self._engine.network.device, first.shape[-2:])
             for batch in _batches(chain([first], iterator), size):

@@ -12,6 +12,7 @@ import torch
 from detectron2.modeling import Backbone
 from torch import Tensor, nn
 
+from ..regions import region
 from .backbone import MaskedBackbone
 from .mask_head import MLP, MaskHead
 from .position_encoding import sine_position
@@ -119,7 +120,8 @@ class IfcNetwork(nn.Module):
             images: (N, 3, H, W), normalized and zero-padded.
             image_sizes: (height, width) of each frame before padding; None if nothing is padded.
         """
-        features, padding = self.backbone[0](images.contiguous(memory_format=self.memory_format), image_sizes)
+        with region("backbone"):
+            features, padding = self.backbone[0](images.contiguous(memory_format=self.memory_format), image_sizes)
         cells = self.input_proj(features["res5"])  # (N, D, h, w)
         grid_size = tuple(cells.shape[-2:])
         # Without padding every frame has the same position encoding: computed once, expanded as a view.

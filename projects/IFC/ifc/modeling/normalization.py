@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..regions import region
+
 
 class FrameNormalizer(nn.Module):
     """Subtracts a mean and divides by a deviation, one a channel.
@@ -19,6 +21,7 @@ class FrameNormalizer(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
+    @region("normalization")
     def forward(self, frames: Tensor) -> Tensor:
         """uint8 (…, 3, h, w) on any device → float32 on the module's."""
         return (frames.to(self.mean.device, non_blocking=True) - self.mean) / self.std

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from ..regions import region
 from .losses import pairwise_dice
 from .targets import ClipTarget
 
@@ -16,6 +17,7 @@ class HungarianMatcher:
     def __init__(self, dice_weight: float):
         self.dice_weight = dice_weight
 
+    @region("matching")
     @torch.no_grad()
     def __call__(
         self, pred_logits: Tensor, pred_masks: Tensor, targets: list[ClipTarget]
