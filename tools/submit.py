@@ -9,30 +9,29 @@ All faults are listed, each with its place; then nothing is written and the exit
 is, as results.json at its root. Needs no torch: NumPy and pycocotools are enough.
 """
 
-import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
+from ifc.cli.program import command_line, one_clear_error
 from ifc.ytvis.metric.submission import SubmissionError, write_submission
 from ifc.ytvis.metric.tracks import read_ground_truth
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Check results against a split and zip them for a server.")
+@one_clear_error()
+def main() -> None:
+    """Run the program."""
+    parser = command_line(__doc__)
     parser.add_argument("results", type=Path, help="results.json")
     parser.add_argument("--for", dest="split", required=True, metavar="FILE", help="the split's json, as valid.json")
     parser.add_argument("--output", type=Path, metavar="FILE", help="zip to write (default: results.zip beside it)")
-    args = parser.parse_args(arguments)
+    args = parser.parse_args()
     output = args.output or args.results.parent / f"{args.results.stem}.zip"
+    split = read_ground_truth(args.split, with_tracks=False)
     try:
-        split = read_ground_truth(args.split, with_tracks=False)
         remarks = write_submission(args.results, split, output)
     except SubmissionError as error:
         print(*error.faults, sep="\n", file=sys.stderr)
-        sys.exit(f"error: {len(error.faults)} faults, {output} not written")
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+        raise ValueError(f"{len(error.faults)} faults, {output} not written") from error
     for remark in remarks:
         print(f"note: {remark}")
     print(f"{output}: {output.stat().st_size / 2**20:.2f} MiB, {len(split.videos)} videos in the split, no faults")

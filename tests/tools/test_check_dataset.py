@@ -2,17 +2,11 @@
 """The command line of the checker."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from tools.bare_python import run_tool
 from tools.loading import load_tool
 from ytvis.small import SmallDataset
-
-import ifc  # noqa: F401 - before the program, which would load it without torch
-
-TOOL = Path(__file__).parents[2] / "tools" / "check_dataset.py"
 
 
 @pytest.fixture
@@ -52,24 +46,17 @@ def test_faults_are_counted_listed_and_written(check, small, tmp_path, capsys):
     )
 
 
-def test_data_set_is_not_overwritten_by_its_faults(check, small, capsys):
+def test_data_set_is_not_overwritten_by_its_faults(check, small):
     before = small.write().read_bytes()
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="^error: .*, which is to be read"):
         check([str(small.path), str(small.image_root), "--json", str(small.path), "--workers", "1"])
-    assert f"found {small.path}, which is to be read" in capsys.readouterr().err
     assert small.path.read_bytes() == before
 
 
 def test_program_without_torch_in_two_processes(small, tmp_path):
     small.content["annotations"][2]["bboxes"][1] = None
     small.content["annotations"][0]["category_id"] = "\ud800"
-    (tmp_path / "torch.py").write_text("raise ImportError('torch must not be imported')")
-    result = subprocess.run(
-        [sys.executable, str(TOOL), str(small.write()), str(small.image_root), "--workers", "2"],
-        env={"PYTHONPATH": str(tmp_path), "PYTHONIOENCODING": "ascii"},
-        capture_output=True,
-        text=True,
-    )
+    result = run_tool("check_dataset.py", tmp_path, small.write(), small.image_root, "--workers", "2")
     assert result.returncode == 1, result.stderr
     assert "annotations[2].bboxes[1]: found nothing" in result.stdout and "'\\ud800'" in result.stdout
     assert "2/2" in result.stderr and "Traceback" not in result.stderr
@@ -79,15 +66,20 @@ def test_program_without_torch_in_two_processes(small, tmp_path):
     ("options", "message"),
     [
         ("small.json", "IMAGE_ROOT"),
-        ("small.json frames --workers 0", "--workers: found 0"),
-        ("small.json frames --box-tolerance -1", "--box-tolerance: found -1.0"),
-        ("small.json frames --area-tolerance nan", "--area-tolerance: found nan"),
-        ("small.json frames --workers 1 --json no/folder.json", "no/"),
+        ("small.json frames --workers 0", "--workers: found '0'"),
+        ("small.json frames --box-tolerance=-1", "--box-tolerance: found '-1'"),
+        ("small.json frames --area-tolerance nan", "--area-tolerance: found 'nan'"),
     ],
 )
-def test_bad_options_end_with_one_clear_error(check, small, monkeypatch, capsys, options, message):
+def test_options_that_make_no_sense(check, small, monkeypatch, capsys, options, message):
     monkeypatch.chdir(small.write().parent)
     with pytest.raises(SystemExit) as exit_info:
         check(options.split())
-    assert exit_info.value.code not in (0, None)
+    assert exit_info.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_folder_that_does_not_exist_is_named(check, small, monkeypatch):
+    monkeypatch.chdir(small.write().parent)
+    with pytest.raises(SystemExit, match="^error: .*no/"):
+        check(["small.json", "frames", "--workers", "1", "--json", "no/folder.json"])

@@ -128,8 +128,8 @@ def test_a_report_that_cannot_be_made(evaluate, tmp_path, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--motion-step", "0"), "argument --motion-step: found 0, expected at least 1"),
-        (("--score", "nan"), "argument --score: found nan, expected a finite number"),
+        (("--motion-step", "0"), "argument --motion-step: found '0', expected a whole number, at least 1"),
+        (("--score", "nan"), "argument --score: found 'nan', expected a finite number"),
     ],
 )
 def test_options_without_sense(evaluate, options, message):

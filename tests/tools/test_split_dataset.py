@@ -8,8 +8,6 @@ import pytest
 from tools.loading import load_tool
 from ytvis.small import SmallDataset
 
-import ifc  # noqa: F401 - before the program, which would load it without torch
-
 
 @pytest.fixture
 def split():
@@ -28,14 +26,14 @@ def read(folder):
 
 
 def test_split_and_the_same_again_from_its_list(split, source, tmp_path, capsys):
-    assert split([str(source), "--output", str(tmp_path / "a"), "--val-videos", "1", "--seed", "4"]) == 0
+    split([str(source), "--output", str(tmp_path / "a"), "--val-videos", "1", "--seed", "4"])
     assert "without a track in train: " in capsys.readouterr().out
     made = read(tmp_path / "a")
     assert len(made["train"]["videos"]) == len(made["val"]["videos"]) == 1
     assert made["split"]["source_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
     assert (made["split"]["seed"], made["split"]["source"]) == (4, source.name)
     assert made["split"]["val"][0]["id"] == made["val"]["videos"][0]["id"]
-    assert split([str(source), "--output", str(tmp_path / "b"), "--videos", str(tmp_path / "a/split.json")]) == 0
+    split([str(source), "--output", str(tmp_path / "b"), "--videos", str(tmp_path / "a/split.json")])
     again = read(tmp_path / "b")
     assert all(again[name] == made[name] for name in ("train", "val"))
     assert "made of another file" not in capsys.readouterr().out
@@ -44,7 +42,7 @@ def test_split_and_the_same_again_from_its_list(split, source, tmp_path, capsys)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("small.json --output out --val-fraction 1", "--val-fraction: found 1.0"),
+        ("small.json --output out --val-fraction 1", "--val-fraction: found '1'"),
         ("small.json --output out --val-videos 2", "found 2, expected 1 to 1 of 2 videos"),
         ("none.json --output out", "none.json"),
         ("small.json --output out --videos small.json", "small.json: train: found nothing"),
@@ -56,11 +54,11 @@ def test_bad_options_end_with_one_clear_error(split, source, tmp_path, monkeypat
     with pytest.raises(SystemExit) as exit_info:
         split(options.split())
     assert exit_info.value.code not in (0, None)
-    assert message in capsys.readouterr().err
+    assert message in f"{exit_info.value.code}{capsys.readouterr().err}"
     assert not (tmp_path / "out").exists()
 
 
-def test_neither_a_split_nor_the_source_is_overwritten_unasked(split, source, tmp_path, capsys):
+def test_neither_a_split_nor_the_source_is_overwritten_unasked(split, source, tmp_path):
     options = [str(source), "--output", str(tmp_path / "a"), "--val-videos", "1"]
     split(options)
     for more, message in (
@@ -70,14 +68,13 @@ def test_neither_a_split_nor_the_source_is_overwritten_unasked(split, source, tm
         if "--overwrite" in more:
             source.rename(tmp_path / "train.json")
             options[0] = str(tmp_path / "train.json")
-        with pytest.raises(SystemExit):
+        with pytest.raises(SystemExit, match=message):
             split([*options, *more])
-        assert message in capsys.readouterr().err
     split([*options, "--seed", "1", "--overwrite"])
     assert read(tmp_path / "a")["split"]["seed"] == 1
 
 
-def test_split_is_replaced_as_a_whole_or_not_at_all(split, source, tmp_path, monkeypatch, capsys):
+def test_split_is_replaced_as_a_whole_or_not_at_all(split, source, tmp_path, monkeypatch):
     options = [str(source), "--output", str(tmp_path / "a"), "--val-videos", "1"]
     split(options)
     before = read(tmp_path / "a")
@@ -89,16 +86,14 @@ def test_split_is_replaced_as_a_whole_or_not_at_all(split, source, tmp_path, mon
         return dumps(content, **options)
 
     monkeypatch.setattr(json, "dumps", break_at_last_file)
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="no space left on device"):
         split([*options, "--seed", "1", "--overwrite"])
-    assert "no space left on device" in capsys.readouterr().err
     assert read(tmp_path / "a") == before
     assert len(list((tmp_path / "a").iterdir())) == 3
 
 
-def test_number_that_json_does_not_know_is_one_error(split, source, tmp_path, capsys):
+def test_number_that_json_does_not_know_is_one_error(split, source, tmp_path):
     source.write_text(source.read_text().replace("42,", "NaN,", 1))
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="small.json: found a number that is not finite"):
         split([str(source), "--output", str(tmp_path / "a"), "--val-videos", "1"])
-    assert f"{source}: found a number that is not finite" in capsys.readouterr().err
     assert not list((tmp_path / "a").iterdir())

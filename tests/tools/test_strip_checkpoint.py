@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
+"""A checkpoint's weights alone."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 import torch
+from tools.loading import load_tool
 
-SPEC = importlib.util.spec_from_file_location(
-    "strip_checkpoint", Path(__file__).parents[2] / "tools" / "strip_checkpoint.py"
-)
-strip_checkpoint = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(strip_checkpoint)
+from ifc.engine.checkpoint import strip_checkpoint
 
 
 @pytest.fixture
@@ -24,7 +21,7 @@ def checkpoint(tmp_path) -> Path:
 @pytest.mark.parametrize("half", [False, True])
 def test_only_the_weights_stay(checkpoint, tmp_path, half):
     target = tmp_path / "model.pth"
-    size = strip_checkpoint.strip_checkpoint(str(checkpoint), str(target), half)
+    size = strip_checkpoint(str(checkpoint), str(target), half)
     assert size == target.stat().st_size < checkpoint.stat().st_size
     expected = torch.load(checkpoint, weights_only=True)["model"]
     found = torch.load(target, weights_only=True)
@@ -38,7 +35,7 @@ def test_what_float16_cannot_hold_is_refused(tmp_path):
     source = tmp_path / "large.pth"
     torch.save({"model": {"a.weight": torch.tensor([1e6])}}, source)
     with pytest.raises(ValueError, match="a.weight has values beyond float16"):
-        strip_checkpoint.strip_checkpoint(str(source), str(tmp_path / "out.pth"), half=True)
+        strip_checkpoint(str(source), str(tmp_path / "out.pth"), half=True)
     assert list(tmp_path.iterdir()) == [source]
 
 
@@ -46,27 +43,33 @@ def test_what_float16_cannot_hold_is_refused(tmp_path):
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path, content):
     source = tmp_path / "broken.pth"
     source.write_bytes(content)
-    with pytest.raises(SystemExit, match=r"error: .*broken\.pth: expected a checkpoint"):
-        strip_checkpoint.main([str(source), str(tmp_path / "out.pth")])
+    with pytest.raises(ValueError, match=r"broken\.pth .*expected a whole file of tensors"):
+        strip_checkpoint(str(source), str(tmp_path / "out.pth"))
 
 
-def test_weights_that_are_no_plain_tensors(tmp_path):
-    torch.save({"model": {"a.weight": torch.rand(3, 4).to_sparse()}}, tmp_path / "sparse.pth")
-    with pytest.raises(
-        SystemExit, match=r"error: .*sparse\.pth: expected .* found a tensor of .*sparse_coo.*'a.weight'"
-    ):
-        strip_checkpoint.main([str(tmp_path / "sparse.pth"), str(tmp_path / "out.pth")])
+@pytest.mark.parametrize(("weights", "found"), [({"a.weight": torch.eye(3).to_sparse()}, "sparse_coo"), ({}, "none")])
+def test_weights_that_are_no_plain_tensors(tmp_path, weights, found):
+    torch.save({"model": weights}, tmp_path / "odd.pth")
+    with pytest.raises(ValueError, match=rf"odd\.pth.*: expected .*found .*{found}"):
+        strip_checkpoint(str(tmp_path / "odd.pth"), str(tmp_path / "out.pth"))
 
 
 def test_the_checkpoint_itself_is_not_written_over(checkpoint):
     before = checkpoint.read_bytes()
-    with pytest.raises(
-        SystemExit, match=r"error: .*model_final\.pth, which is to be read, expected the name of another"
-    ):
-        strip_checkpoint.main([str(checkpoint), str(checkpoint)])
+    with pytest.raises(OSError, match=r"model_final\.pth, which is to be read"):
+        strip_checkpoint(str(checkpoint), str(checkpoint))
     assert checkpoint.read_bytes() == before
 
 
-def test_a_folder_that_is_not_there(checkpoint, tmp_path):
-    with pytest.raises(SystemExit, match=r"error: .*nowhere/out\.pth: cannot be written; is its folder there"):
-        strip_checkpoint.main([str(checkpoint), str(tmp_path / "nowhere" / "out.pth")])
+@pytest.mark.parametrize("target", ["nowhere/out.pth", "out.pth"])
+def test_the_program_ends_with_one_line(checkpoint, tmp_path, monkeypatch, capsys, target):
+    monkeypatch.setattr("sys.argv", ["strip_checkpoint.py", str(checkpoint), str(tmp_path / target)])
+    main = load_tool("strip_checkpoint").main
+    if target == "out.pth":
+        main()
+        assert f"{target}: " in capsys.readouterr().out
+    else:
+        with pytest.raises(
+            SystemExit, match=r"^error: .*nowhere/out\.pth: cannot be written whole; is its folder there"
+        ):
+            main()

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 from ytvis.metric.columns import data_set
 
-from ifc.ytvis.metric import breakdown, errors, video_ap
+from ifc.ytvis.metric import errors
+from ifc.ytvis.metric.evaluation import evaluate
 from ifc.ytvis.metric.tracks import read_ground_truth, read_results
-from ifc.ytvis.reports.evaluation_page import Evaluation, identity_switches, make_report
+from ifc.ytvis.reports.evaluation_page import make_report
 from ifc.ytvis.reports.pictures import WIDTH, WRONG, FrameFiles, picture_of
 
 # pycocotools' decode, which pictures need, is older than NumPy 2.
@@ -24,19 +25,7 @@ HALF, OTHER_HALF = [(0, 10), None], [None, (0, 10)]
 
 def evaluation_of(ground_truth, results, score=None):
     read = read_ground_truth(ground_truth)
-    overlaps = video_ap.find_overlaps(read, read_results(results, read))
-    numbers = video_ap.average_precision(read, overlaps, video_ap.AREA_RANGES)
-    findings = errors.find_errors(read, overlaps)
-    return Evaluation(
-        ground_truth=read,
-        overlaps=overlaps,
-        result=video_ap.summarize(read, *numbers),
-        by_length=breakdown.by_length(read, overlaps),
-        by_motion=breakdown.by_motion(read, overlaps),
-        findings=findings,
-        costs=errors.error_costs(findings),
-        score=errors.best_score(findings) if score is None else score,
-    )
+    return evaluate(read, read_results(results, read), score=score)
 
 
 @pytest.fixture
@@ -95,14 +84,15 @@ def test_it_says_what_was_measured(case):
     assert ["c", "0", "1", "–", "–", "–"] in table
     counted = {row[0]: row[1] for row in table if row and row[0] in {*errors.ERROR_TYPES, "identity switch"}}
     expected = {name: str(cost.count) for name, cost in evaluation.costs.items()}
-    assert counted == expected | {"identity switch": str(identity_switches(evaluation)[0])}
+    switches, _ = evaluation.identity_switches()
+    assert counted == expected | {"identity switch": str(switches)}
     assert ["b", "a", "1"] in table  # the only confusion
     assert "Tracking" not in words(make_report(evaluation, None, None))
 
 
 def test_identity_switches_are_of_what_counts_as_found(case):
-    assert identity_switches(evaluation_of(*case, score=0.5)) == (1, 1)
-    assert identity_switches(evaluation_of(*case, score=0.85)) == (0, 0)
+    assert evaluation_of(*case, score=0.5).identity_switches() == (1, 1)
+    assert evaluation_of(*case, score=0.85).identity_switches() == (0, 0)
 
 
 def test_tracking_numbers_are_shown(case):

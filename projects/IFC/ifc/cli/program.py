@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How every program reads numbers from its command line, prints, and ends.
+"""How every program reads its command line, prints, and ends.
 
 Exit status: 0, done; 1, ended by an error, or done and faults were found; 2, options that make no sense (argparse's).
 """
@@ -7,6 +7,7 @@ Exit status: 0, done; 1, ended by an error, or done and faults were found; 2, op
 import argparse
 import contextlib
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -17,7 +18,10 @@ MENDABLE = (BrokenProcessPool, ImportError, OSError, ValueError)
 
 @contextlib.contextmanager
 def one_clear_error(kinds: tuple[type[Exception], ...] = MENDABLE) -> Iterator[None]:
-    """End the program with status 1 and one line for an error of these kinds, without the path through the code."""
+    """End the program with status 1 and one line for an error of these kinds, without the path through the code.
+
+    Also a decorator, of a program's `main`.
+    """
     try:
         yield
     except kinds as error:
@@ -28,6 +32,20 @@ def print_anything() -> None:
     """Let names that the terminal cannot show be printed, as escapes."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")
+
+
+def command_line(doc: str) -> argparse.ArgumentParser:
+    """A parser whose --help is a program's docstring: its first paragraph, the options, and the rest."""
+    description, _, details = doc.partition("\n\n")
+    return argparse.ArgumentParser(
+        description=description, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add --workers, the number of processes."""
+    text = "processes to use (default: all cores)"
+    parser.add_argument("--workers", type=positive, default=os.cpu_count(), metavar="N", help=text)
 
 
 def _number(parse: Callable, fits: Callable[[float], bool], expected: str) -> Callable[[str], float]:

@@ -12,7 +12,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.file_io import PathManager
 
-from ..ytvis.files import whole_file
+from ..ytvis.files import refuse_input, whole_file
 from .array_pickle import NUMERIC_KINDS, load_array_pickle
 
 CLASS_HEAD = "detr.class_embed.layers.1."  # the class head's last layer: the one with a row for every class
@@ -42,14 +42,7 @@ class IfcCheckpointer(DetectionCheckpointer):
         return local
 
     def _load_file(self, filename: str) -> dict[str, Any]:
-        try:
-            checkpoint = _read(filename)
-            check_tensors(checkpoint["model"])
-        except Exception as error:  # a damaged file can raise anything
-            raise ValueError(
-                f"checkpoint {filename} ({os.path.getsize(filename)} bytes): expected a whole file of tensors, found "
-                f"one that cannot be read: {_reason(error)}"
-            ) from error
+        checkpoint = _read(filename)
         self._filename = filename
         return checkpoint
 
@@ -107,11 +100,7 @@ class IfcCheckpointer(DetectionCheckpointer):
         data |= kwargs
         path = os.path.join(self.save_dir, f"{name}.pth")
         self.logger.info(f"Saving checkpoint to {path}")
-        try:
-            with whole_file(path) as partial:
-                torch.save(data, partial)
-        except RuntimeError as error:  # of torch, which does not tell why a write fell short
-            raise OSError(f"checkpoint {path}: cannot be written whole; is the disk full?") from error
+        _write(data, path)
         self.tag_last_checkpoint(os.path.basename(path))
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
@@ -120,7 +109,56 @@ class IfcCheckpointer(DetectionCheckpointer):
             partial.write_text(last_filename_basename)
 
 
+def strip_checkpoint(source: str, target: str, half: bool = False) -> int:
+    """Write the weights of the checkpoint `source` alone to `target`, whole or not at all.
+
+    Args:
+        half: store floating-point weights as float16. They are converted back where they are loaded.
+
+    Returns:
+        Size of `target` in bytes.
+
+    Raises:
+        OSError: `source` cannot be read, or `target` cannot be written or is `source`.
+        ValueError: `source` is no checkpoint, or a weight does not fit into float16.
+    """
+    refuse_input(target, [source])
+    weights = {name: torch.as_tensor(value) for name, value in _read(source)["model"].items()}
+    if not weights:
+        raise ValueError(f"checkpoint {source}: expected a model's weights, found none")
+    for name, value in weights.items() if half else ():
+        if value.is_floating_point():
+            weights[name] = value.half()
+            if not torch.isfinite(weights[name]).all():
+                raise ValueError(f"{source}: {name} has values beyond float16's range; strip it without --half")
+    _write({"model": weights}, target)
+    return os.path.getsize(target)
+
+
+def _write(data: dict[str, Any], path: str) -> None:
+    try:
+        with whole_file(path) as partial:
+            torch.save(data, partial)
+    except RuntimeError as error:  # of torch, which does not tell why a write fell short
+        raise OSError(
+            f"checkpoint {path}: cannot be written whole; is its folder there, and the disk not full?"
+        ) from error
+
+
 def _read(filename: str) -> dict[str, Any]:
+    """{"model": name → tensor or array, …}, checked; or ValueError, which names the file."""
+    try:
+        checkpoint = _load(filename)
+        check_tensors(checkpoint["model"])
+    except Exception as error:  # a damaged file can raise anything
+        raise ValueError(
+            f"checkpoint {filename} ({os.path.getsize(filename)} bytes): expected a whole file of tensors, found "
+            f"one that cannot be read: {_reason(error)}"
+        ) from error
+    return checkpoint
+
+
+def _load(filename: str) -> dict[str, Any]:
     """{"model": name → tensor or array, …} from a file of ours, of the original, of detectron2's zoo or of Caffe2."""
     with PathManager.open(filename, "rb") as file:
         if not filename.endswith(".pkl"):

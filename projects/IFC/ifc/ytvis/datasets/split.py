@@ -8,6 +8,7 @@ divided by the class's number of tracks. Chance comes from a hash of the seed an
 depends on nothing else: not on the order in the json, the machine, or any version.
 """
 
+import contextlib
 import hashlib
 import os
 from collections import Counter
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..faults import FaultLog
+from ..files import whole_file, write_json
 from ..reading import brief, read_json
 from ..format import Structure, read_structure
 
@@ -117,6 +119,15 @@ def choose_videos(tracks: Mapping[int, Mapping[int, int]], num_val: int, seed: i
     return {order[video] for video in val}
 
 
+def balance(dataset: Dataset, val: set[int]) -> dict[str, tuple[int, int]]:
+    """Tracks of each category, by name, in the part to train on and in the part to validate on."""
+    parts: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
+    for video_id, counts in dataset.tracks().items():
+        parts[video_id in val].update(counts)
+    categories = sorted(dataset.structure.categories.items())
+    return {name: (parts[0][category_id], parts[1][category_id]) for category_id, name in categories}
+
+
 def part_content(dataset: Dataset, video_ids: set[int]) -> dict[str, Any]:
     """The json of some of the videos, with their annotations; everything else stays as it is."""
     return {
@@ -178,3 +189,56 @@ def _listed_videos(listed: Any, place: str, dataset: Dataset) -> set[int]:
             raise ValueError(f"{place}[{index}]: found {found}, expected {brief(folders[video_id])}, as the json says")
         ids.add(video_id)
     return ids
+
+
+def write_split(folder: Path, dataset: Dataset, val: set[int], options: Mapping[str, Any]) -> None:
+    """Write train.json, val.json and split.json, or none of them: parts of two splits may share videos.
+
+    Raises:
+        OSError: one cannot be written.
+        ValueError: the data set has a number that json does not know.
+    """
+    contents = {
+        "train": part_content(dataset, set(dataset.folders) - val),
+        "val": part_content(dataset, val),
+        "split": split_record(dataset, val, options),
+    }
+    with contextlib.ExitStack() as stack:
+        for name, content in contents.items():
+            style = {"indent": 1} if name == "split" else {"separators": (",", ":")}
+            try:
+                write_json(stack.enter_context(whole_file(folder / f"{name}.json")), content, **style)
+            except ValueError:
+                found = "a number that is not finite (tools/check_dataset.py tells where)"
+                raise ValueError(f"{dataset.source}: found {found}, expected those that json knows") from None
+
+
+def select_long(json_file: str | os.PathLike, short_file: str | os.PathLike) -> dict[str, Any]:
+    """The part of a split whose videos another split does not have; videos are told apart by their frames' folders.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: one is no split, or they have no videos in common, or no others.
+    """
+    content, short = read_json(json_file), read_json(short_file)
+    folders, short_folders = _folders(content, json_file), set(_folders(short, short_file).values())
+    long_ids = {video_id for video_id, folder in folders.items() if folder not in short_folders}
+    if not 0 < len(long_ids) < len(folders):
+        which = "all" if not long_ids else "none"
+        raise ValueError(f"{json_file}: found {which} of its {len(folders)} videos in {short_file}, expected some")
+    selected = content | {"videos": [video for video in content["videos"] if video["id"] in long_ids]}
+    if content.get("annotations") is not None:
+        try:
+            selected["annotations"] = [entry for entry in content["annotations"] if entry["video_id"] in long_ids]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{json_file}: annotations: expected a video_id in each, found {error!r}") from error
+    return selected
+
+
+def _folders(content: Any, json_file: str | os.PathLike) -> dict[int, str]:
+    """Video id -> folder of the frames."""
+    try:
+        return {video["id"]: str(PurePosixPath(video["file_names"][0]).parent) for video in content["videos"]}
+    except (IndexError, KeyError, TypeError) as error:
+        expected = "'videos', each with an id and file_names"
+        raise ValueError(f"{json_file}: expected {expected}, found another json ({error!r})") from error

@@ -8,19 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..metric.breakdown import GroupNumbers, track_length
-from ..metric.errors import BACKGROUND_IOU, CORRECT, FOREGROUND_IOU, IGNORED, ErrorCost, VideoFindings, confusion
-from ..metric.identity import count_switches, frame_overlaps
-from ..metric.tracks import GroundTruth, Key
-from ..metric.video_ap import (
-    IOU_THRESHOLDS,
-    MAX_RESULTS,
-    RECALL_THRESHOLDS,
-    STAT_NAMES,
-    Overlaps,
-    VideoAPResult,
-    threshold_index,
-)
+from ..metric.breakdown import track_length
+from ..metric.errors import BACKGROUND_IOU, CORRECT, FOREGROUND_IOU, IGNORED, confusion
+from ..metric.evaluation import Evaluation
+from ..metric.video_ap import IOU_THRESHOLDS, MAX_RESULTS, RECALL_THRESHOLDS, STAT_NAMES, threshold_index
 from .html_page import HtmlPage, plot_text
 from .pictures import FrameFiles, picture_of
 
@@ -41,28 +32,13 @@ ERROR_MEANINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """All that was measured of one file of results. `score` is the least of a result that counts as found wherever a
-    choice has to be made: in confusion, identity switches, tracking and pictures."""
-
-    ground_truth: GroundTruth
-    overlaps: dict[Key, Overlaps]
-    result: VideoAPResult
-    by_length: dict[str, GroupNumbers]
-    by_motion: dict[str, GroupNumbers]
-    findings: dict[int, VideoFindings]
-    costs: dict[str, ErrorCost]
-    score: float
-
-
 def make_report(
     evaluation: Evaluation, tracking: Mapping[str, Mapping[str, float]] | None, frames: FrameFiles | None
 ) -> HtmlPage:
     """The page of one evaluation.
 
     Args:
-        tracking: what `tracking_numbers` returned, or None to leave it out.
+        tracking: `evaluation.tracking`, or None to leave it out.
         frames: for pictures of the worst videos, or None for none.
     """
     page = HtmlPage("Video instance segmentation: results in detail")
@@ -236,23 +212,12 @@ def _add_errors(page: HtmlPage, evaluation: Evaluation) -> None:
         [error, cost.count, f"{100 * cost.ap50_rise:.1f}", ERROR_MEANINGS[error]]
         for error, cost in evaluation.costs.items()
     ]
-    switches, switching = identity_switches(evaluation)
+    switches, switching = evaluation.identity_switches()
     meaning = (
         f"an object's result on a frame (mask IoU {FOREGROUND_IOU} or more, one to one) is another one than it last "
         f"was; of results with a score of {evaluation.score:.3f} or more; in {switching} objects"
     )
     page.table(["error", "how often", "cost in AP50", "meaning"], [*rows, ["identity switch", switches, None, meaning]])
-
-
-def identity_switches(evaluation: Evaluation) -> tuple[int, int]:
-    """How often an object's result changes from one frame to a later one, and how many objects that happens to."""
-    switches = []
-    for of_video in evaluation.overlaps.values():
-        objects = [track for track in of_video.annotated if not track.is_crowd]
-        found = [track for track in of_video.results if track.score >= evaluation.score]
-        if objects and found:
-            switches += count_switches(frame_overlaps(objects, found), len(objects)).tolist()
-    return sum(switches), sum(count > 0 for count in switches)
 
 
 def _add_confusion(page: HtmlPage, evaluation: Evaluation) -> None:
