@@ -25,7 +25,7 @@ setup(
     package_dir={"ifc": "projects/IFC/ifc"},
     python_requires=">=3.10,<3.14",
     install_requires=[
-        "torch>=2.11,<2.15",
+        "torch>=2.11,<2.16",
         "torchvision>=0.26,<0.30",
         # Not on PyPI under this name: tools/install_detectron2.py installs it.
         "detectron2>=0.5",

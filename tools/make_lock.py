@@ -17,7 +17,11 @@ from packaging.requirements import Requirement
 
 RESOLVER = "uv==0.13.8"
 OLDEST_PYTHON = "3.10"
-PINS = ("torch==2.14.1", "torchvision==0.29.1")
+PINS = (
+    "torch==2.15.0 ; python_version >= '3.11'",
+    "torch==2.14.1 ; python_version < '3.11'",  # the last release for Python 3.10
+    "torchvision==0.29.2",
+)
 LOCK = Path(__file__).resolve().parents[1] / "requirements.lock"
 HEADER = """\
 # Every package that IFC is tested with, for Python 3.10 to 3.13, with the sha256 of its files on PyPI.
