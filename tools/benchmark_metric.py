@@ -31,7 +31,8 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from tabulate import tabulate
 
-from ifc.ytvis.metric.tracks import Track, read_ground_truth, read_results
+from ifc.ytvis.format import Track, read_ground_truth
+from ifc.ytvis.metric.tracks import read_results
 from ifc.ytvis.metric.video_ap import evaluate_tracks, track_ious
 
 # Runs a program and prints its CPU seconds and peak memory. That counts from the size of the process that starts it,
@@ -195,7 +196,7 @@ def ious_pair_by_pair(results: Sequence[Track], annotated: Sequence[Track]) -> n
 
 def crowded(length: int = 300) -> list[list[str]]:
     ground_truth, results = one_video(length, 720, 1280, num_objects=50, num_results=100)
-    (annotated,) = read_ground_truth(ground_truth).tracks.values()
+    (annotated,) = read_ground_truth(ground_truth).by_category().values()
     (found,) = read_results(results, read_ground_truth(ground_truth)).values()
     found = sorted(found, key=lambda track: -track.score)
     fast, wall, cpu = timed(lambda: track_ious(found, annotated))
@@ -221,7 +222,7 @@ def long(length: int = 10_000) -> list[list[str]]:
     results[0]["segmentations"] = [*results[0]["segmentations"][:-1], None]
     read = read_ground_truth(ground_truth)
     (found,) = read_results(results, read).values()
-    iou = track_ious(found[:1], read.tracks[1, 1][:1])[0, 0]
+    iou = track_ious(found[:1], read.tracks[1][:1])[0, 0]
     if iou != (length - 1) / length:
         raise AssertionError(f"found IoU {iou!r}, expected {(length - 1) / length!r}")
     _, wall, cpu = timed(lambda: evaluate_tracks(ground_truth, results))

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from ifc.cli.program import command_line, one_clear_error
+from ifc.ytvis.format import read_ground_truth
 from ifc.ytvis.metric.submission import SubmissionError, write_submission
-from ifc.ytvis.metric.tracks import read_ground_truth
 
 
 @one_clear_error()
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="zip to write (default: results.zip beside it)")
     args = parser.parse_args()
     output = args.output or args.results.parent / f"{args.results.stem}.zip"
-    split = read_ground_truth(args.split, with_tracks=False)
+    split = read_ground_truth(args.split)
     try:
         remarks = write_submission(args.results, split, output)
     except SubmissionError as error:

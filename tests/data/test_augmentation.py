@@ -10,7 +10,7 @@ from PIL import Image
 from pycocotools import mask as mask_util
 
 from ifc.data.augmentation import ClipAugmentation, FastResizeTransform, build_augmentation, transform_masks
-from ifc.data.clip_masks import read_masks
+from ifc.data.clip_masks import run_length_masks
 
 FRAME = np.random.default_rng(0).integers(0, 256, size=(60, 80, 3), dtype=np.uint8)
 
@@ -53,7 +53,7 @@ def transform_lists(draw):
 
 def read(masks):
     """(N, H, W) as `transform_masks` takes them."""
-    return read_masks([mask_util.encode(np.asfortranarray(mask)) for mask in masks], masks.shape[1:], "here")
+    return run_length_masks([mask_util.encode(np.asfortranarray(mask)) for mask in masks], masks.shape[1:])
 
 
 @settings(max_examples=200)

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ifc.data import CocoClipDatasetMapper, YTVISDatasetMapper, load_ytvis_json, mapper
-from ifc.data.clip_masks import read_masks
+from ifc.data.clip_masks import run_length_masks
 from ifc.data.mapper import read_frame, sample_frames
+from ifc.ytvis.masks import fill_polygons
 
 NUM_CLASSES = 2
 
@@ -204,7 +205,7 @@ def test_only_sampled_frames_are_read_each_once(cfg, videos, monkeypatch):
     before = copy.deepcopy(videos[0])
     read, decoded = [], []
     monkeypatch.setattr(mapper, "read_frame", lambda name, *rest: read.append(name) or read_frame(name, *rest))
-    monkeypatch.setattr(mapper, "read_masks", lambda *call: decoded.extend(call[0]) or read_masks(*call))
+    monkeypatch.setattr(mapper, "run_length_masks", lambda *call: decoded.extend(call[0]) or run_length_masks(*call))
     sample = YTVISDatasetMapper(cfg, is_train=True)(videos[0])
     assert sorted(read) == [videos[0]["file_names"][t] for t in (2, 4)]
     segmentations = videos[0]["annotations"][0]["segmentations"]
@@ -347,7 +348,8 @@ def test_reduced_decoding(cfg, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (15, 20, 3), dtype=np.uint8)
     path, reductions = str(tmp_path / "a.jpg"), []
     Image.fromarray(noise).resize((400, 300), Image.BICUBIC).save(path, quality=95)
-    box = {"category_id": 0, "iscrowd": 0, "segmentations": [[[40, 40, 200, 40, 200, 90, 40, 90]]]}
+    mask = fill_polygons([[40, 40, 200, 40, 200, 90, 40, 90]], (300, 400))
+    box = {"category_id": 0, "iscrowd": 0, "segmentations": [mask]}
     record = {"video_id": 1, "file_names": [path], "height": 300, "width": 400, "length": 1, "annotations": [box]}
     cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING = (60, 75, 160), "choice_by_clip"
     clips = {}

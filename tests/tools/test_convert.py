@@ -120,8 +120,8 @@ def test_annotation_programs(convert, capsys, command):
         ("mots-txt-to-ytvis images images --output o", "images: found no text"),
         ("cvat-to-ytvis none.xml --frames images --output o", "none.xml"),
         ("cvat-to-ytvis studio.json --frames images --output o", "studio.json: found no valid XML"),
-        ("label-studio-to-ytvis 0001.xml --frames images --output o", "0001.xml: found no valid json"),
-        ("ytvis-to-png studio.json --output o", "studio.json: field: top level"),
+        ("label-studio-to-ytvis 0001.xml --frames images --output o", "0001.xml: not valid json"),
+        ("ytvis-to-png studio.json --output o", "studio.json: top level: found"),
         ("ytvis-to-png none.json --output o", "none.json"),
     ],
 )

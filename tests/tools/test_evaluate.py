@@ -66,7 +66,7 @@ def test_report_and_tracking(evaluate, tmp_path):
 def test_names_that_the_terminal_cannot_show(evaluate, tmp_path):
     names = ["caf\u00e9", "1e5", "\x1b[31m\n"]
     categories = [{"id": index, "name": name} for index, name in enumerate(names)]
-    gt = {"videos": [], "categories": categories, "annotations": []}
+    gt = {"videos": [VIDEO], "categories": categories, "annotations": []}
     done = evaluate("--gt", write(tmp_path / "gt.json", gt), "--results", write(tmp_path / "results.json", "[]"))
     assert done.returncode == 0, done.stderr
     assert "caf\\xe9" in done.stdout
@@ -74,7 +74,8 @@ def test_names_that_the_terminal_cannot_show(evaluate, tmp_path):
     assert "| \\x1b[31m\\n " in done.stdout
 
 
-NO_ANNOTATIONS = {"videos": [], "categories": []}
+VIDEO = {"id": 1, "length": 1, "height": 2, "width": 2}
+NO_ANNOTATIONS = {"videos": [VIDEO], "categories": [{"id": 1, "name": "cat"}]}
 
 
 @pytest.mark.parametrize(

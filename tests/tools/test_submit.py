@@ -52,7 +52,7 @@ def test_a_folder_is_no_file_of_results(submit, results):
 
 @pytest.mark.parametrize(
     ("split", "message"),
-    [("nowhere.json", "No such file"), ('{"videos": [{"id": 1, "length": -3}]}', "found -3, expected at least 1")],
+    [("nowhere.json", "No such file"), ('{"videos": [{"id": 1, "length": -3}]}', "found nothing, expected a list")],
 )
 def test_a_split_that_cannot_be_read(submit, tmp_path, split, message):
     (tmp_path / "results.json").write_text("[]")

@@ -117,7 +117,7 @@ def test_json_is_good_and_finds_frames_by_several_names(cvat):
         (POLYGON.format("1,2;3,4"), "points: found '1,2;3,4', expected x,y;x,y;... of 3 points or more"),
         (POLYGON.format("1,2;3,4;5"), "points: found '1,2;3,4;5'"),
         (POLYGON.format("1,2;3,4;5,y"), "points: found 'y'"),
-        (POLYGON.format(";".join(["1,2;15,9"] * 60_000)), "points: found polygons with an outline of"),
+        (POLYGON.format(";".join(["1,2;15,9"] * 60_000)), "points: found an outline of"),
         (
             POLYGON.format("1,1;5,1;5,5") + BOX.format(20, 0, 1, 1, 2, 2),
             "found frame 15 missing in a track of <polygon>",

@@ -157,7 +157,7 @@ def save(picture):
         (lambda vos: (vos / "Annotations/empty").mkdir(), "JPEGImages/empty: found no such folder"),
         (lambda vos: write_frames(vos / "JPEGImages/bear", ["00000.x"]), None),
         (lambda vos: (vos / "JPEGImages/bear/00000.png").write_bytes(b""), "00000.jpg and 00000.png"),
-        (lambda vos: (vos / "meta.json").write_text("{"), "meta.json: found no valid json at line 1"),
+        (lambda vos: (vos / "meta.json").write_text("{"), "meta.json: not valid json, or cut off, at line 1"),
         (lambda vos: (vos / "meta.json").write_text("[]"), "meta.json: videos: found nothing"),
         (lambda vos: (vos / "meta.json").write_text('{"videos": {"bear": 1}}'), "'bear'.objects: found nothing"),
         (lambda vos: (vos / "meta.json").write_text('{"videos": {"v": {"objects": {"-1": {}}}}}'), "'-1': found this"),
@@ -206,9 +206,9 @@ def test_png_that_claims_to_be_huge_is_refused_before_decoding(vos):
         (
             ["annotations", 1, "segmentations", 0],
             [[1, 1, 5, 1, 5]],
-            "segmentations[0]: found [1, 1, 5, 1, 5], expected",
+            "segmentations[0][0]: found [1, 1, 5, 1, 5], expected",
         ),
-        (["annotations", 1, "segmentations", 0], [[1, 1, 5, 1, 5, 99]], "segmentations[0]: found 99 in a polygon"),
+        (["annotations", 1, "segmentations", 0], [[1, 1, 5, 1, 5, 99]], "segmentations[0][0]: found 99 in a polygon"),
         (["annotations", 1, "segmentations", 0], 3, "segmentations[0]: found 3, expected an RLE"),
         (
             ["annotations", 1, "segmentations", 0, "counts"],

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
+from ifc.ytvis.format import read_ground_truth
 from ifc.ytvis.metric.submission import SubmissionError, find_faults, write_submission
-from ifc.ytvis.metric.tracks import read_ground_truth, read_results
+from ifc.ytvis.metric.tracks import read_results
 
 SPLIT = {
     "videos": [{"id": 4, "length": 3, "height": 6, "width": 8}, {"id": 5, "length": 1, "height": 2, "width": 2}],
@@ -70,11 +71,11 @@ def test_all_faults_are_named_at_once(split, tmp_path):
         "results[1].category_id: found 2, expected the id of one of the 2 categories",
         "results[1].score: found nan, expected a finite number",
         "results[2]: found 'no result', expected an object",
-        "results[3].category_id: found nothing, expected an integer",
-        "results[3].segmentations[0].size: found [8, 6], expected the video's [6, 8]",
-        "results[3].segmentations[1].counts: found '11', expected a compressed RLE of 6 x 8 = 48 pixels",
+        "results[3].category_id: found nothing, expected the id of one of the 2 categories",
+        "results[3].segmentations[0].size: found [8, 6], expected [6, 8], the frame's height and width",
+        "results[3].segmentations[1].counts: found runs that add up to 2, expected 48, height times width",
         "results[3].segmentations[2]: found 5, expected an RLE, a list of polygons or null",
-        "results[4].segmentations: found 3 entries, expected 1, one a frame",
+        "results[4].segmentations: found 3 entries, expected 1, one for each frame of its video",
         "results[5].score: found inf, expected a finite number",
         "results[5].segmentations[0]: found polygons, expected compressed RLE or null",
         "results[5].segmentations[1]: found uncompressed RLE, expected compressed RLE or null",

@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Segmentations of a frame as its json has them: what is wrong with them, and masks of any part and size from them."""
+"""The masks of a clip's frames, of any part and size, straight from their run lengths."""
 
-import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-import pycocotools.mask as mask_util
 
-from ..ytvis.rle import as_bytes, decode
+from ..ytvis.masks import Rle
+from ..ytvis.rle import decode
 
 OBJECT_THEN_BACKGROUND = np.array([1, 0], dtype=np.uint8)
-MAX_COORDINATE = 100_000  # of a polygon, in pixels; drawing one takes memory in proportion to its length
 
 
 @dataclass(frozen=True)
@@ -74,100 +71,9 @@ class RunLengthMasks:
         return picked
 
 
-def read_masks(segmentations: Sequence[Any], size: tuple[int, int], place: str) -> RunLengthMasks:
-    """The masks of segmentations.
-
-    Args:
-        segmentations: a compressed or uncompressed RLE or a list of polygons each.
-        size: (height, width) of the frame.
-        place: named in errors.
-
-    Raises:
-        ValueError: a segmentation that is none, or one of another size.
-    """
-    height, width = size
-    compressed: list[bytes] = []
-    for segmentation in segmentations:
-        fault = _form_fault(segmentation, height, width)
-        if fault is not None:
-            raise ValueError(f"{place}: {fault}")
-        compressed.append(_compressed_counts(segmentation, size))
-    if not compressed:
+def run_length_masks(rles: Sequence[Rle], size: tuple[int, int]) -> RunLengthMasks:
+    """The masks of N checked compressed RLEs of frames of `size`, (height, width)."""
+    if not rles:
         return RunLengthMasks(size, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
-    runs = decode(compressed)
-    if runs is None or (runs.totals() != height * width).any():
-        fault = find_fault(segmentations, height, width)
-        raise ValueError(f"{place}: {fault[1] if fault else 'found an RLE that does not decode'}")
+    runs = decode([rle["counts"] for rle in rles])
     return RunLengthMasks(size, np.cumsum(runs.lengths), runs.starts)
-
-
-def _compressed_counts(segmentation: Any, size: tuple[int, int]) -> bytes:
-    """The counts of a segmentation without a fault in its form, as those of a compressed RLE."""
-    if isinstance(segmentation, list):
-        return mask_util.merge(mask_util.frPyObjects(segmentation, *size))["counts"]
-    counts = segmentation["counts"]
-    if isinstance(counts, list):
-        return mask_util.frPyObjects(segmentation, *size)["counts"]
-    return as_bytes(counts)
-
-
-def find_fault(segmentations: Sequence[Any], height: int, width: int) -> tuple[int, str] | None:
-    """The first fault among segmentations on frames of `height` × `width`: its index and what is wrong, or None.
-
-    A segmentation is a compressed or uncompressed RLE or a list of polygons; None and empty ones are left out.
-    """
-    compressed = {}  # index -> counts
-    for index, segmentation in enumerate(segmentations):
-        if segmentation is None or segmentation == []:
-            continue
-        fault = _form_fault(segmentation, height, width)
-        if fault is not None:
-            return index, fault
-        counts = segmentation["counts"] if isinstance(segmentation, dict) else None
-        if isinstance(counts, str | bytes):
-            compressed[index] = as_bytes(counts)
-    if compressed:
-        for index, total in zip(compressed, _count_pixels(list(compressed.values())), strict=True):
-            if total != height * width:
-                found = "counts that are no RLE" if total < 0 else f"counts that add up to {total}"
-                return index, f"found an RLE with {found}, expected {height * width}, height times width"
-    return None
-
-
-def _form_fault(segmentation: Any, height: int, width: int) -> str | None:
-    """What is wrong with a segmentation, but for the runs of a compressed RLE."""
-    if isinstance(segmentation, list):
-        return _polygons_fault(segmentation)
-    if not isinstance(segmentation, dict):
-        return f"found {type(segmentation).__name__}, expected an RLE, polygons or null"
-    size = segmentation.get("size")
-    if not isinstance(size, list | tuple) or list(size) != [height, width]:
-        return f"found an RLE of size {reprlib.repr(size)}, expected [{height}, {width}]"
-    counts = segmentation.get("counts")
-    if isinstance(counts, str | bytes):
-        return None if counts else "found an RLE with empty counts, expected at least one run"
-    if not isinstance(counts, list):
-        return f"found RLE counts of type {type(counts).__name__}, expected a string or a list"
-    if not all(type(count) is int and count >= 0 for count in counts):
-        return "found an RLE with counts that are not whole numbers, expected 0 or more pixels a run"
-    if sum(counts) != height * width:
-        found = reprlib.repr(sum(counts))
-        return f"found an RLE with counts that add up to {found}, expected {height * width}, height times width"
-    return None
-
-
-def _polygons_fault(polygons: list[Any]) -> str | None:
-    for polygon in polygons:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2 != 0:
-            return "found a polygon that is no list of x, y, x, y, ...; expected at least three points"
-        if not all(isinstance(value, int | float) and abs(value) <= MAX_COORDINATE for value in polygon):
-            return f"found a polygon with coordinates that are not numbers of pixels, expected at most {MAX_COORDINATE}"
-    return None
-
-
-def _count_pixels(counts: Sequence[bytes]) -> list[int]:
-    """How many pixels, inside and outside of the mask, each compressed RLE describes; -1 for what is none."""
-    runs = decode(counts)
-    if runs is not None:
-        return runs.totals().tolist()
-    return [-1] if len(counts) == 1 else [_count_pixels([text])[0] for text in counts]

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What detectron2's reader and a COCO evaluation take for granted of a json in COCO's format."""
 
-import math
-import reprlib
 from collections.abc import Iterable
 from typing import Any
 
-from .clip_masks import find_fault
+from ..ytvis.masks import require_masks
+from ..ytvis.values import brief, is_number
 
 
 def check_image_sizes(records: Iterable[dict[str, Any]]) -> None:
@@ -46,9 +45,9 @@ def _check_annotation(annotation: dict[str, Any], size: tuple[int, int], json_fi
         # 0 is how the evaluation marks results without an object.
         _raise(place, "id", annotation["id"], "an integer from 1")
     box, area, iscrowd = (annotation.get(key) for key in ("bbox", "area", "iscrowd"))
-    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
+    if not (isinstance(box, list) and len(box) == 4 and all(map(is_number, box))):
         _raise(place, "bbox", box, "[x, y, width, height]")
-    if not _is_number(area):
+    if not is_number(area):
         _raise(place, "area", area, "a number of pixels")
     if iscrowd not in (0, 1):
         _raise(place, "iscrowd", iscrowd, "0 or 1")
@@ -57,13 +56,7 @@ def _check_annotation(annotation: dict[str, Any], size: tuple[int, int], json_fi
         segmentation = [part for part in segmentation if not _is_degenerate(part)]
     if not segmentation:
         _raise(place, "segmentation", annotation.get("segmentation"), "a mask")
-    fault = find_fault([segmentation], *size)
-    if fault is not None:
-        raise ValueError(f"{place}: segmentation: {fault[1]}")
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    require_masks([segmentation], size, f"{place}: segmentation", fill=False)
 
 
 def _is_degenerate(polygon: Any) -> bool:
@@ -71,4 +64,4 @@ def _is_degenerate(polygon: Any) -> bool:
 
 
 def _raise(place: str, field: str, found: Any, expected: str) -> None:
-    raise ValueError(f"{place}: {field}: found {reprlib.repr(found)}, expected {expected}")
+    raise ValueError(f"{place}: {field}: found {brief(found)}, expected {expected}")

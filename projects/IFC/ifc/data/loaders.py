@@ -27,7 +27,7 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from .clip_masks import find_fault
+from ..ytvis.masks import require_masks
 from .coco_checks import check_image_sizes
 from .mapper import IMAGE_ERRORS, CocoClipDatasetMapper, MixedDatasetMapper, YTVISDatasetMapper, is_upright, read_frame
 from .own import register_video_json
@@ -191,9 +191,8 @@ def _check_image_masks(records: Iterable[Record]) -> None:
         segmentations = [annotation.get("segmentation") for annotation in _instances_of(record)]
         if not all(segmentations):
             raise ValueError(f"{record['file_name']}: found an annotation without segmentation, expected a mask")
-        fault = find_fault(segmentations, record["height"], record["width"])
-        if fault is not None:
-            raise ValueError(f"{record['file_name']}: segmentation: {fault[1]}")
+        size = (record["height"], record["width"])
+        require_masks(segmentations, size, f"{record['file_name']}: segmentation", fill=False)
 
 
 def _check_same_classes(train_names: Sequence[str], test_names: Sequence[str]) -> None:

@@ -19,8 +19,9 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image
 
 from ..regions import region
+from ..ytvis.masks import require_masks
 from .augmentation import ClipAugmentation, build_augmentation, transform_masks
-from .clip_masks import RunLengthMasks, read_masks
+from .clip_masks import RunLengthMasks, run_length_masks
 from .lazy_frames import LazyFrames
 
 IMAGE_FORMATS = ("RGB", "BGR")
@@ -165,8 +166,9 @@ class CocoClipDatasetMapper(ClipMapper):
         annotations = [annotation for annotation in record["annotations"] if not annotation.get("iscrowd", 0)]
         classes = [annotation["category_id"] for annotation in annotations]
         segmentations = [annotation["segmentation"] for annotation in annotations]
-        rows = [row for row, segmentation in enumerate(segmentations) if segmentation]
-        masks = read_masks([segmentations[row] for row in rows], size, record["file_name"])
+        rles = require_masks(segmentations, size, f"{record['file_name']}: segmentation")
+        rows = [row for row, rle in enumerate(rles) if rle is not None]
+        masks = run_length_masks([rles[row] for row in rows], size)
         clip = [_augment(augmentations, image) for _ in range(self.num_frames)]
         sample["image"] = [_to_tensor(frame) for frame, _ in clip]
         sample["instances"] = [
@@ -288,7 +290,7 @@ def read_tracks(
     shown = [index for index, segmentations in enumerate(by_track) if any(segmentations.values())]
     rows = {t: [row for row, index in enumerate(shown) if by_track[index][t]] for t in frames}
     segmentations = [by_track[shown[row]][t] for t in frames for row in rows[t]]
-    all_masks = read_masks(segmentations, (record["height"], record["width"]), f"video {record['video_id']}")
+    all_masks = run_length_masks(segmentations, (record["height"], record["width"]))
     masks, first = {}, 0
     for t in frames:
         masks[t] = rows[t], all_masks.part(first, first + len(rows[t]))

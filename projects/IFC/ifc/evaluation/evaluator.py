@@ -15,8 +15,8 @@ from detectron2.utils.logger import create_small_table
 from tabulate import tabulate
 
 from ..ytvis.files import whole_file
+from ..ytvis.format import GroundTruth, read_ground_truth
 from ..ytvis.metric.submission import RESULTS_FILE, write_submission
-from ..ytvis.metric.tracks import GroundTruth, read_ground_truth
 from ..ytvis.metric.video_ap import STAT_NAMES, VideoAPResult, evaluate_tracks
 
 ZIP_FILE = "results.zip"  # for the server of a split without annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be wrong with a data set."""
+"""What can be wrong with a file in YouTube-VIS's format."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 KINDS = {
@@ -31,6 +31,7 @@ class Fault:
         found, expected: in words.
         video, annotation: the ids that the json gives, None where the fault is in neither.
         frame: index from 0, or None.
+        is_refused: whether training and evaluation refuse a file for it; others may not be meant, but can be used.
     """
 
     kind: str
@@ -40,21 +41,39 @@ class Fault:
     video: Any = None
     annotation: Any = None
     frame: int | None = None
+    is_refused: bool = True
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
+        """The fault in one line, without its kind."""
         place = {"video": self.video, "annotation": self.annotation, "frame": self.frame}
         named = [f"{name} {value}" for name, value in place.items() if value is not None]
         prefix = f"{', '.join(named)}: " if named else ""
-        return f"{self.kind}: {prefix}{self.field}: found {self.found}, expected {self.expected}"
+        return f"{prefix}{self.field}: found {self.found}, expected {self.expected}"
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}"
 
 
+@dataclass
 class FaultLog:
-    """Collects faults of one video or annotation."""
+    """Collects faults, of one video or annotation if their ids are given."""
 
-    def __init__(self, video: Any = None, annotation: Any = None) -> None:
-        self.video, self.annotation = video, annotation
-        self.faults: list[Fault] = []
+    video: Any = None
+    annotation: Any = None
+    faults: list[Fault] = field(default_factory=list)
 
-    def add(self, kind: str, field: str, found: str, expected: str, frame: int | None = None) -> None:
+    def add(
+        self, kind: str, field: str, found: str, expected: str, frame: int | None = None, is_refused: bool = True
+    ) -> None:
         """Add one fault; the arguments are `Fault`'s."""
-        self.faults.append(Fault(kind, field, found, expected, self.video, self.annotation, frame))
+        self.faults.append(Fault(kind, field, found, expected, self.video, self.annotation, frame, is_refused))
+
+    def refuse(self, source: str) -> None:
+        """
+        Raises:
+            ValueError: there are faults for which the file `source` is refused; the first is named.
+        """
+        for fault in self.faults:
+            if fault.is_refused:
+                raise ValueError(f"{source}: {fault.text}")

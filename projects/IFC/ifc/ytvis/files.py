@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing files whole or not at all."""
+"""Reading json that others wrote, and writing files whole or not at all."""
 
 import contextlib
 import json
@@ -47,3 +47,55 @@ def write_json(path: str | os.PathLike, content: Any, **options: Any) -> None:
     """
     with whole_file(path) as partial:
         partial.write_text(json.dumps(content, allow_nan=False, **options) + "\n", encoding="utf-8")
+
+
+MAX_DEPTH = 50  # of lists and objects in one another: neither sent to another process nor written if much deeper
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """The content of a json file that may hold anything.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no json, cut off, or nested more than 50 deep. The message names the file, and the position
+            if there is one.
+    """
+    path = os.fspath(path)
+    too_deep = f"{path}: not valid json: nested too deeply for a data set, expected at most {MAX_DEPTH} levels"
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        content = json.loads(text)
+    except UnicodeDecodeError as error:
+        found = f"found bytes that are no UTF-8, as in a compressed file, at byte {error.start}"
+        raise ValueError(f"{path}: not valid json: {found}") from None
+    except json.JSONDecodeError as error:
+        cut = ", where the file ends" if not text[error.pos :].strip() else ""
+        place = f"line {error.lineno}, column {error.colno} (character {error.pos} of {len(text)}{cut})"
+        raise ValueError(f"{path}: not valid json, or cut off, at {place}: {error.msg}") from None
+    except RecursionError:
+        raise ValueError(too_deep) from None
+    except ValueError as error:  # a number of thousands of digits
+        raise ValueError(f"{path}: not valid json: {error}") from None
+    level = [content]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+    if level:
+        raise ValueError(too_deep)
+    return content
+
+
+def load_json(source: Any, description: str) -> tuple[str, Any]:
+    """Name and content of a json file; loaded data is passed on under the name `description`.
+
+    Raises:
+        OSError, ValueError: as `read_json`.
+    """
+    if not isinstance(source, str | os.PathLike):
+        return description, source
+    return os.fspath(source), read_json(source)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from PIL.Image import Transpose
 
-from .reading import MAX_FRAME_PIXELS
+from .values import MAX_FRAME_PIXELS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")

@@ -14,8 +14,8 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from ..reading import MAX_NUMBER, brief
 from ..tracked_video import Rle, Track, TrackedVideo, encode
+from ..values import MAX_NUMBER, brief
 from .outlines import find_frames, polygon_mask, rotated_box_mask
 from .xml_reader import line_of, read_xml
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from ..extents import draw, measure, read_runs
 from ..faults import FaultLog
+from ..files import read_json
 from ..format import Video, read_structure
-from ..polygons import fill
-from ..reading import brief, read_json
+from ..masks import require_masks
+from ..values import brief
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,7 @@ def read_ytvis(json_file: str | os.PathLike) -> tuple[list[ReadVideo], dict[int,
     """
     log = FaultLog()
     structure = read_structure(read_json(json_file), log)
-    if log.faults:
-        more = f" (and {len(log.faults) - 1} more; tools/check_dataset.py lists them)" if log.faults[1:] else ""
-        raise ValueError(f"{json_file}: {log.faults[0]}{more}")
+    log.refuse(str(json_file))
     videos, places = [], {}
     for video in structure.videos:
         read = _read_video(video, json_file)
@@ -108,22 +106,8 @@ def decode(segmentation: Any, size: tuple[int, int], place: str) -> np.ndarray |
     Raises:
         ValueError: it is malformed or of another size. The message begins with `place`.
     """
-    if segmentation is None or segmentation == []:
-        return None
-    if isinstance(segmentation, list):
-        try:
-            return mask_utils.decode(fill(segmentation, size)).astype(bool)
-        except ValueError as error:
-            raise ValueError(f"{place}: {error}") from None
-    if not isinstance(segmentation, dict):
-        raise ValueError(f"{place}: found {brief(segmentation)}, expected an RLE, a list of polygons or null")
-    if segmentation.get("size") != list(size):
-        raise ValueError(f"{place}.size: found {brief(segmentation.get('size'))}, expected {list(size)}")
-    (runs,) = read_runs([segmentation.get("counts")])
-    found = runs if isinstance(runs, str) else f"runs that add up to {measure([runs], [size[0]]).pixels[0]}"
-    if isinstance(runs, str) or runs.sum() != size[0] * size[1]:
-        raise ValueError(f"{place}.counts: found {found}, expected {size[0] * size[1]}, height x width")
-    return draw(runs, *size)
+    (rle,) = require_masks([segmentation], size, place)
+    return None if rle is None else mask_utils.decode(rle).astype(bool)
 
 
 def label_map(video: ReadVideo, numbers: Sequence[int], frame: int, dtype: type) -> tuple[np.ndarray, int]:

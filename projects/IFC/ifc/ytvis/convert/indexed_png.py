@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..files import write_json
+from ..files import read_json, write_json
 from ..images import image_size, list_frames, natural_order, read_image
 from ..parallel import map_videos
-from ..reading import brief, read_json
 from ..tracked_video import Rle, Track, TrackedVideo, encode
+from ..values import brief
 from .from_ytvis import ReadVideo, label_map, read_ytvis, whole_folder
 
 CATEGORY = "object"  # of objects without one

@@ -17,8 +17,9 @@ from urllib.parse import unquote, unquote_plus
 
 import numpy as np
 
-from ..reading import brief, read_json
+from ..files import read_json
 from ..tracked_video import Rle, Track, TrackedVideo
+from ..values import brief
 from .outlines import find_frames, rotated_box_mask
 
 BOX_KEYS = ("x", "y", "width", "height")

@@ -22,8 +22,8 @@ from PIL import Image
 from ..files import whole_file
 from ..images import image_size, list_frames, natural_order, read_image
 from ..parallel import map_videos
-from ..reading import brief
 from ..tracked_video import Rle, Track, TrackedVideo, encode
+from ..values import brief
 from .from_ytvis import ReadVideo, decode, label_map, read_ytvis, whole_folder
 from .indexed_png import annotated_frames, overlap_remarks
 

@@ -10,9 +10,9 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from ..images import image_size, list_frames
-from ..polygons import fill
-from ..reading import brief
+from ..masks import fill_polygons
 from ..tracked_video import Rle, encode
+from ..values import brief
 
 
 def box_mask(left: float, top: float, right: float, bottom: float, size: tuple[int, int]) -> Rle | None:
@@ -55,7 +55,7 @@ def polygon_mask(points: Sequence[float], size: tuple[int, int], place: str) -> 
             with `place`.
     """
     try:
-        rle = fill([list(points)], size)
+        rle = fill_polygons([list(points)], size)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
     if mask_utils.area(rle) == 0:

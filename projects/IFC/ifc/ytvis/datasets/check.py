@@ -3,26 +3,23 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 from pycocotools import mask as mask_utils
 
+from ..masks import outline
 from ..parallel import map_videos
+from ..values import brief, is_list, is_number
 from ..faults import Fault, FaultLog
 from ..images import BadImageError, check_image
-from ..polygons import MAX_OUTLINE, fill, outline
-from ..reading import brief, is_frame_size, is_number, read_json
-from ..extents import measure, read_runs
-from ..format import Structure, Video, read_structure, shown_id
+from ..files import read_json
+from ..format import AnnotatedTrack, Structure, Video, annotation_log, read_annotation, read_structure, shown_id
 
 POLYGON_MARGIN = 1.0  # by which a polygon may leave the frame, in pixels: annotators round
 SIDES = ("left", "top", "right", "bottom")
-
-Measured = tuple[int, Sequence[int], float]  # a mask's area; its left, top, width and height; slack of the area
 
 
 @dataclass(frozen=True)
@@ -109,8 +106,13 @@ def check_dataset(
 def check_video(video: Video, *, image_root: str | None, decode: bool, tolerance: Tolerance) -> list[Fault]:
     """The faults of a video's frames, if `image_root` is given, and of its annotations."""
     faults = [] if video.file_names is None else _check_files(video, image_root, decode)
-    for index, annotation in video.annotations:
-        faults += _AnnotationCheck(video, index, annotation, tolerance).run()
+    for index, entry in video.annotations:
+        log = annotation_log(entry)
+        track = read_annotation(video, index, entry, log)
+        _compare_sizes(video, index, entry, log)
+        if track is not None:
+            _compare_masks(track, index, entry, tolerance, log)
+        faults += log.faults
     return faults
 
 
@@ -118,12 +120,12 @@ def _check_files(video: Video, image_root: str | None, decode: bool) -> list[Fau
     log = FaultLog(video=shown_id(video.video_id))
     first_frames: dict[str, int] = {}
     for frame, name in enumerate(video.file_names):
-        field = f"videos[{video.index}].file_names[{frame}]"
         if not isinstance(name, str) or not name:
-            log.add("field", field, brief(name), "a path", frame)
-            continue
+            continue  # a fault of the json's
+        field = f"videos[{video.index}].file_names[{frame}]"
         if name in first_frames:
-            log.add("used twice", field, brief(name), f"another file than frame {first_frames[name]}", frame)
+            expected = f"another file than frame {first_frames[name]}"
+            log.add("used twice", field, brief(name), expected, frame, is_refused=False)
         first_frames.setdefault(name, frame)
         if image_root is None:
             continue
@@ -134,172 +136,80 @@ def _check_files(video: Video, image_root: str | None, decode: bool) -> list[Fau
     return log.faults
 
 
-class _AnnotationCheck:
-    """One annotation against its video."""
+def _compare_sizes(video: Video, index: int, entry: Mapping[str, Any], log: FaultLog) -> None:
+    """Compare an annotation's own size with its video's. (Its own length is 1 in YouTube-VIS 2019, and says nothing.)"""
+    for key, expected in zip(("height", "width"), video.size or (), strict=False):
+        if entry.get(key, expected) != expected:
+            field = f"annotations[{index}].{key}"
+            log.add("field", field, brief(entry[key]), f"{expected}, as its video says", is_refused=False)
 
-    def __init__(self, video: Video, index: int, annotation: dict[str, Any], tolerance: Tolerance) -> None:
-        self.video, self.annotation, self.tolerance = video, annotation, tolerance
-        self.place = f"annotations[{index}]"
-        video_id = annotation.get("video_id")
-        self.log = FaultLog(video=shown_id(video_id), annotation=shown_id(annotation.get("id")))
 
-    def run(self) -> list[Fault]:
-        """Its faults."""
-        size = self.video.size or (None, None)
-        for key, expected in zip(("height", "width", "length"), (*size, self.video.length), strict=True):
-            if expected is not None and self.annotation.get(key, expected) != expected:
-                self.log.add(
-                    "length" if key == "length" else "field",
-                    f"{self.place}.{key}",
-                    brief(self.annotation[key]),
-                    f"{expected}, as its video says",
-                )
-        segmentations = self._list("segmentations", required=True)
-        boxes, areas = self._list("bboxes"), self._list("areas")
-        if segmentations is None:
-            return self.log.faults
-        self._check_masks(segmentations, boxes, areas)
-        return self.log.faults
+def _compare_masks(
+    track: AnnotatedTrack, index: int, entry: Mapping[str, Any], tolerance: Tolerance, log: FaultLog
+) -> None:
+    """Compare areas and boxes with the masks that have no fault, and polygons with the frame."""
+    place, segmentations = f"annotations[{index}]", entry["segmentations"]
+    faulty = {fault.frame for fault in log.faults if fault.field.startswith(f"{place}.segmentations")}
+    if not faulty and not track.mask_areas.any():
+        log.add("empty track", f"{place}.segmentations", "no mask", "a mask on one frame at least", is_refused=False)
+    present = [frame for frame, mask in enumerate(track.masks) if mask is not None]
+    boxes = dict(zip(present, mask_utils.toBbox([track.masks[frame] for frame in present]).tolist(), strict=True))
+    for frame, segmentation in enumerate(segmentations):
+        if frame in faulty:
+            continue
+        slack = 0.0
+        if is_list(segmentation) and segmentation:
+            slack = outline(segmentation) / 2
+            _check_points(segmentation, track.masks[frame]["size"], f"{place}.segmentations[{frame}]", frame, log)
+        areas = entry.get("areas")
+        if areas is not None and frame < len(areas):
+            _check_area(areas[frame], int(track.mask_areas[frame]), slack, tolerance, f"{place}.areas[{frame}]", frame, log)
+        if track.boxes is not None and frame < len(track.boxes):
+            box = [round(side) for side in boxes.get(frame, (0, 0, 0, 0))]
+            _check_box(track.boxes[frame], box, tolerance, f"{place}.bboxes[{frame}]", frame, log)
 
-    def _list(self, key: str, required: bool = False) -> list[Any] | None:
-        """One of the lists with an entry a frame."""
-        entries = self.annotation.get(key)
-        if entries is None and not required:
-            return None
-        field, length = f"{self.place}.{key}", self.video.length
-        if not isinstance(entries, list):
-            self.log.add("field", field, brief(entries), "a list with an entry a frame")
-            return None
-        if length is not None and len(entries) != length:
-            self.log.add("length", field, f"{len(entries)} entries", f"{length}, one for each frame of its video")
-        return entries
 
-    def _check_masks(self, segmentations: list[Any], boxes: list[Any] | None, areas: list[Any] | None) -> None:
-        """Check all masks of the track, and areas and boxes against those that are good."""
-        absent = {frame for frame, item in enumerate(segmentations) if item is None or item == []}
-        measured: dict[int, Measured] = {}
-        rles = {}
-        for frame, item in enumerate(segmentations):
-            if frame in absent:
-                measured[frame] = (0, (0, 0, 0, 0), 0.0)
-            elif isinstance(item, list):
-                polygons = self._measure_polygons(item, frame)
-                if polygons is not None:
-                    measured[frame] = polygons
-            elif isinstance(item, dict):
-                rles[frame] = item
-            else:
-                field = f"{self.place}.segmentations[{frame}]"
-                self.log.add("field", field, brief(item), "an RLE, a list of polygons or null", frame)
-        measured |= self._measure_rles(rles)
-        if len(measured) == len(segmentations) and not any(area for area, _, _ in measured.values()):
-            self.log.add("empty track", f"{self.place}.segmentations", "no mask", "a mask on one frame at least")
-        for frame, (area, box, slack) in sorted(measured.items()):
-            if areas is not None and frame < len(areas):
-                self._check_area(areas[frame], area, slack, frame)
-            if boxes is not None and frame < len(boxes):
-                self._check_box(boxes[frame], box, frame)
-        self._check_unmeasured(areas, boxes, measured)
+def _check_points(
+    polygons: Sequence[Sequence[float]], size: Sequence[int], field: str, frame: int, log: FaultLog
+) -> None:
+    """Check that points lie in the frame."""
+    height, width = size
+    for index, polygon in enumerate(polygons):
+        points = zip(polygon[::2], polygon[1::2], strict=True)
+        low, high = -POLYGON_MARGIN, POLYGON_MARGIN
+        outside = [(x, y) for x, y in points if not (low <= x <= width + high and low <= y <= height + high)]
+        if outside:
+            expected = f"points in the frame of {width} x {height}"
+            log.add("polygon", f"{field}[{index}]", f"{brief(outside[0])}", expected, frame, is_refused=False)
 
-    def _measure_rles(self, rles: dict[int, dict[str, Any]]) -> dict[int, Measured]:
-        """Area and box of the good ones, by frame."""
-        good, runs, heights, widths = [], [], [], []
-        for (frame, item), found in zip(rles.items(), read_runs([r.get("counts") for r in rles.values()]), strict=True):
-            field = f"{self.place}.segmentations[{frame}]"
-            size = item.get("size")
-            well_formed = isinstance(size, list) and len(size) == 2 and is_frame_size(*size)
-            expected = f"{list(self.video.size)}, as its video says" if self.video.size else "[height, width]"
-            if not well_formed or (self.video.size is not None and tuple(size) != self.video.size):
-                self.log.add("rle", f"{field}.size", brief(size), expected, frame)
-            if isinstance(found, str):
-                self.log.add("rle", f"{field}.counts", found, "run lengths", frame)
-            elif well_formed:
-                good.append(frame)
-                runs.append(found)
-                heights.append(size[0])
-                widths.append(size[1])
-        extent = measure(runs, heights)
-        measured = {}
-        for i, frame in enumerate(good):
-            num_pixels = heights[i] * widths[i]
-            if extent.pixels[i] != num_pixels:
-                field = f"{self.place}.segmentations[{frame}].counts"
-                expected = f"{num_pixels}, height x width"
-                self.log.add("rle", field, f"runs that add up to {extent.pixels[i]}", expected, frame)
-            else:
-                measured[frame] = (int(extent.areas[i]), extent.boxes[i].tolist(), 0.0)
-        return measured
 
-    def _measure_polygons(self, polygons: list[Any], frame: int) -> Measured | None:
-        """Area, box, and half the outline's length; None if there is a fault."""
-        known = len(self.log.faults)
-        length = 0.0
-        for index, polygon in enumerate(polygons):
-            field = f"{self.place}.segmentations[{frame}][{index}]"
-            if not isinstance(polygon, list) or not all(is_number(value) for value in polygon):
-                self.log.add("polygon", field, brief(polygon), "a list of numbers, x, y, x, y, ...", frame)
-            elif len(polygon) % 2 or len(polygon) < 6:
-                self.log.add("polygon", field, f"{len(polygon)} numbers", "x and y of 3 points or more", frame)
-            else:
-                length += outline(polygon)
-                self._check_points(np.array(polygon, dtype=np.float64).reshape(-1, 2), field, frame)
-        if length > MAX_OUTLINE:
-            field = f"{self.place}.segmentations[{frame}]"
-            self.log.add("polygon", field, f"an outline of {length:.0f} pixels", f"at most {MAX_OUTLINE}", frame)
-        if len(self.log.faults) > known or self.video.size is None:
-            return None
-        rle = fill(polygons, self.video.size)
-        return int(mask_utils.area(rle)), mask_utils.toBbox(rle).astype(int).tolist(), length / 2
+def _check_area(
+    found: Any, area: int, slack: float, tolerance: Tolerance, field: str, frame: int, log: FaultLog
+) -> None:
+    if found is not None and not (is_number(found) and found >= 0):
+        return  # a fault of the json's
+    allowed = max(2.0, tolerance.area * area) + slack if area else 0.0
+    if abs((found or 0) - area) > allowed:
+        log.add("area", field, brief(found), f"{area} ± {allowed:.0f}, the mask's pixels", frame, is_refused=False)
 
-    def _check_points(self, points: np.ndarray, field: str, frame: int) -> None:
-        """Check that points (N, 2) lie in the frame."""
-        if self.video.size is None:
-            return
-        height, width = self.video.size
-        outside = (points < -POLYGON_MARGIN) | (points > np.array([width, height]) + POLYGON_MARGIN)
-        if outside.any():
-            point = np.flatnonzero(outside.any(axis=1))[0]
-            found = f"point {point} at {points[point].tolist()}"
-            self.log.add("polygon", field, found, f"points in the frame of {width} x {height}", frame)
 
-    def _check_area(self, found: Any, area: int, slack: float, frame: int) -> None:
-        field = f"{self.place}.areas[{frame}]"
-        if found is not None and not (is_number(found) and found >= 0):
-            self.log.add("field", field, brief(found), "a number of pixels or null", frame)
-            return
-        allowed = max(2.0, self.tolerance.area * area) + slack if area else 0.0
-        if abs((found or 0) - area) > allowed:
-            self.log.add("area", field, brief(found), f"{area} ± {allowed:.0f}, the mask's pixels", frame)
-
-    def _check_box(self, found: Any, box: Sequence[int], frame: int) -> None:
-        field = f"{self.place}.bboxes[{frame}]"
-        if found is None or found == []:
-            if box[2] > 0:
-                self.log.add("box", field, brief(found), f"{box}, around the mask", frame)
-            return
-        if not isinstance(found, list) or len(found) != 4 or not all(is_number(value) for value in found):
-            self.log.add("field", field, brief(found), "[left, top, width, height] or null", frame)
-            return
-        if box[2] == 0:
-            if found[2] > 0 or found[3] > 0:
-                self.log.add("box", field, brief(found), "null, as there is no mask", frame)
-            return
-        apart = [abs(ours - theirs) for ours, theirs in zip(_sides(found), _sides(box), strict=True)]
-        wrong = [side for side, pixels in zip(SIDES, apart, strict=True) if pixels > self.tolerance.box]
-        if wrong:
-            shown = f"{box} ± {self.tolerance.box:g}, around the mask"
-            self.log.add("box", field, f"{brief(found)} ({', '.join(wrong)} wrong)", shown, frame)
-
-    def _check_unmeasured(self, areas: list[Any] | None, boxes: list[Any] | None, measured: dict[int, Any]) -> None:
-        """Of the frames without a mask to compare with, check that areas are numbers and boxes four of them."""
-        for frame, area in enumerate(areas or ()):
-            if frame not in measured and area is not None and not (is_number(area) and area >= 0):
-                self.log.add("field", f"{self.place}.areas[{frame}]", brief(area), "a number of pixels or null", frame)
-        for frame, box in enumerate(boxes or ()):
-            is_box = isinstance(box, list) and len(box) in (0, 4) and all(is_number(value) for value in box)
-            if frame not in measured and box is not None and not is_box:
-                expected = "[left, top, width, height] or null"
-                self.log.add("field", f"{self.place}.bboxes[{frame}]", brief(box), expected, frame)
+def _check_box(found: Any, box: Sequence[int], tolerance: Tolerance, field: str, frame: int, log: FaultLog) -> None:
+    if found is None or found == []:
+        found = None
+        if box[2] > 0:
+            log.add("box", field, brief(found), f"{box}, around the mask", frame, is_refused=False)
+        return
+    if not is_list(found) or len(found) != 4 or not all(map(is_number, found)):
+        return  # a fault of the json's
+    if box[2] == 0:
+        if found[2] > 0 or found[3] > 0:
+            log.add("box", field, brief(found), "null, as there is no mask", frame, is_refused=False)
+        return
+    apart = [abs(ours - theirs) for ours, theirs in zip(_sides(found), _sides(box), strict=True)]
+    wrong = [side for side, pixels in zip(SIDES, apart, strict=True) if pixels > tolerance.box]
+    if wrong:
+        shown = f"{box} ± {tolerance.box:g}, around the mask"
+        log.add("box", field, f"{brief(found)} ({', '.join(wrong)} wrong)", shown, frame, is_refused=False)
 
 
 def _sides(box: Sequence[float]) -> tuple[float, float, float, float]:

@@ -21,7 +21,8 @@ import numpy as np
 
 from ..faults import FaultLog
 from ..files import whole_file, write_json
-from ..reading import brief, read_json
+from ..files import read_json
+from ..values import brief
 from ..format import Structure, read_structure
 
 WEIGHT_SCALE = 100_000  # of the classes' weights, in whole numbers
@@ -70,12 +71,9 @@ def read_dataset(json_file: str | os.PathLike) -> Dataset:
     content = read_json(json_file)
     log = FaultLog()
     structure = read_structure(content, log)
-    faults = [fault for fault in log.faults if fault.kind in ("field", "used twice", "unknown id")]
-    if not faults and not structure.has_annotations:
+    log.refuse(str(json_file))
+    if not structure.has_annotations:
         raise ValueError(f"{json_file}: annotations: found none, expected those that the classes are counted by")
-    if faults:
-        more = f" (and {len(faults) - 1} more; tools/check_dataset.py lists them)" if len(faults) > 1 else ""
-        raise ValueError(f"{json_file}: {faults[0]}{more}")
     sha256 = hashlib.sha256(Path(json_file).read_bytes()).hexdigest()
     return Dataset(content, structure, str(json_file), sha256)
 

@@ -5,13 +5,14 @@ import os
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..faults import FaultLog
 from ..files import refuse_input, whole_file
-from ..masks import Video, brief, check_mask, list_of_masks, read_masks
-from .tracks import GroundTruth, load_results, read_category_id, read_score, read_video_id
+from ..format import GroundTruth
+from ..values import is_list
+from .tracks import load_results, read_result
 from .video_ap import MAX_RESULTS
 
 RESULTS_FILE = "results.json"
@@ -66,54 +67,17 @@ def find_faults(name: str, records: Sequence[Any], split: GroundTruth) -> list[s
     Args:
         name: the file, for messages.
     """
-    faults = []
+    log = FaultLog()
     for index, record in enumerate(records):
-        where = f"{name}: results[{index}]"
-        if not isinstance(record, Mapping):
-            faults.append(f"{where}: found {brief(record)}, expected an object")
-            continue
-        video = None
-        with _noted(faults):
-            video = split.videos[read_video_id(record, split.videos, where)]
-        with _noted(faults):
-            read_category_id(record, split.categories, where)
-        with _noted(faults):
-            read_score(record, where)
-        if video is not None:  # without it there is nothing to check masks against
-            faults.extend(_mask_faults(record.get("segmentations"), video, where))
-    return faults
-
-
-def _mask_faults(segmentations: Any, video: Video, where: str) -> list[str]:
-    """All faults of a result's masks."""
-    faults = []
-    with _noted(faults):
-        masks = list_of_masks(segmentations, video, where)
-        for frame, mask in enumerate(masks):
-            if isinstance(mask, list) or (isinstance(mask, Mapping) and isinstance(mask.get("counts"), list)):
-                faults.append(f"{where}.segmentations[{frame}]: found {_kind(mask)}, expected compressed RLE or null")
-        if faults:
-            return faults
-        try:
-            read_masks(masks, video, where)
-        except ValueError:
-            for frame in range(video.length):
-                with _noted(faults):
-                    check_mask(masks, frame, video, where)
-    return faults
-
-
-def _kind(mask: list | Mapping) -> str:
-    return "polygons" if isinstance(mask, list) else "uncompressed RLE"
-
-
-@contextmanager
-def _noted(faults: list[str]) -> Iterator[None]:
-    """Note a fault and go on."""
-    try:
-        yield
-    except ValueError as error:
-        faults.append(str(error))
+        own_log = FaultLog()
+        read_result(index, record, split, own_log)
+        log.faults += own_log.faults
+        segmentations = record.get("segmentations") if isinstance(record, Mapping) else None
+        for frame, mask in enumerate(segmentations if is_list(segmentations) else ()):
+            if is_list(mask) or (isinstance(mask, Mapping) and is_list(mask.get("counts"))):
+                found = "polygons" if is_list(mask) else "uncompressed RLE"
+                log.add("rle", f"results[{index}].segmentations[{frame}]", found, "compressed RLE or null")
+    return [f"{name}: {fault.text}" for fault in log.faults]
 
 
 def find_remarks(records: Sequence[Mapping[str, Any]], split: GroundTruth) -> list[str]:

@@ -14,17 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from .tracks import (
-    AnnotatedTrack,
-    GroundTruth,
-    GroundTruthSource,
-    Key,
-    ResultsSource,
-    ResultTrack,
-    Track,
-    read_ground_truth,
-    read_results,
-)
+from ..format import AnnotatedTrack, GroundTruth, GroundTruthSource, Key, Track, read_ground_truth
+from .tracks import ResultsSource, ResultTrack, read_results
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALL_THRESHOLDS = np.linspace(0.0, 1.0, 101)
@@ -133,8 +124,9 @@ def require_tracks(ground_truth: GroundTruth) -> None:
 def find_overlaps(ground_truth: GroundTruth, results: dict[Key, list[ResultTrack]]) -> dict[Key, Overlaps]:
     """The objects, the counted results and their IoUs of each video and category that has any, videos by id."""
     overlaps = {}
-    for key in sorted(ground_truth.tracks.keys() | results.keys()):
-        annotated = ground_truth.tracks.get(key, [])
+    objects = ground_truth.by_category()
+    for key in sorted(objects.keys() | results.keys()):
+        annotated = objects.get(key, [])
         best = sorted(results.get(key, []), key=lambda track: -track.score)[: MAX_RESULTS[-1]]
         overlaps[key] = Overlaps(annotated, best, track_ious(best, annotated))
     return overlaps

@@ -5,7 +5,6 @@ import colorsys
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,11 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as mask_utils
 
 from ..datasets.check import CheckResult
-from ..extents import draw, measure, read_runs
 from ..faults import KINDS
 from ..format import Structure, Video
 from ..images import read_image
-from ..polygons import fill
+from ..masks import read_masks
 from .html_page import HtmlPage, plot_text
 
 MAX_LISTED = 2000  # faults in the page's table
@@ -169,23 +167,10 @@ def _good_masks(video: Video, frame: int, categories: dict[int, str]) -> Iterato
         segmentations, category_id = annotation.get("segmentations"), annotation.get("category_id")
         if not isinstance(segmentations, list) or frame >= len(segmentations) or not segmentations[frame]:
             continue
-        mask = _draw_segmentation(segmentations[frame], *video.size)
-        if mask is not None:
-            yield categories.get(category_id, "?") if type(category_id) is int else "?", mask
-
-
-def _draw_segmentation(segmentation: Any, height: int, width: int) -> np.ndarray | None:
-    """A mask (height, width) bool; None if it has faults."""
-    if isinstance(segmentation, dict):
-        (runs,) = read_runs([segmentation.get("counts")])
-        if isinstance(runs, str) or segmentation.get("size") != [height, width]:
-            return None
-        return draw(runs, height, width) if measure([runs], [height]).pixels[0] == height * width else None
-    try:
-        rle = fill(segmentation, (height, width))
-    except (TypeError, ValueError):
-        return None
-    return mask_utils.decode(rle).astype(bool)
+        rle = read_masks([segmentations[frame]], video.size).masks[0]
+        if rle is not None:
+            name = categories.get(category_id, "?") if type(category_id) is int else "?"
+            yield name, mask_utils.decode(rle).astype(bool)
 
 
 def draw_masks(frame: np.ndarray, masks: Iterable[tuple[str, np.ndarray]]) -> tuple[np.ndarray, list[str]]:

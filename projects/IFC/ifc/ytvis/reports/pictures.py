@@ -11,9 +11,10 @@ from matplotlib.colors import hsv_to_rgb
 from PIL import Image, ImageDraw
 from pycocotools import mask as mask_utils
 
-from ..masks import Video, brief
+from ..files import load_json
+from ..format import GroundTruth, GroundTruthSource, Track, Video
 from ..metric.errors import CORRECT, VideoFindings
-from ..metric.tracks import GroundTruth, GroundTruthSource, Track, load_json
+from ..values import brief
 
 WIDTH = 480  # pixels of either half
 GAP = 8
@@ -52,14 +53,14 @@ class FrameFiles:
         name = self._names[video_id][frame]
         try:
             with Image.open(self._root / name) as image:
-                if image.size == (video.width, video.height):
+                if image.size == video.size[::-1]:
                     return np.asarray(image.convert("RGB"))
                 size = f"{image.height} x {image.width}"
         except OSError:
             raise
         except Exception as error:  # Pillow's decoders meet damaged files with any kind of error
             raise OSError(f"{name}: {error}") from error
-        raise ValueError(f"frame {frame}: found {size} pixels, expected the masks' {video.height} x {video.width}")
+        raise ValueError(f"frame {frame}: found {size} pixels, expected the masks' {video.size[0]} x {video.size[1]}")
 
 
 def _file_names(video: Mapping[str, Any], where: str) -> list[str]:
