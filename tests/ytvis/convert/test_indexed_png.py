@@ -199,9 +199,9 @@ def test_png_that_claims_to_be_huge_is_refused_before_decoding(vos):
         (["videos", 0, "annotated_frames"], [3], "annotated_frames: found [3], expected indices of the 3 frames"),
         (["videos", 1, "id"], 1, "videos[1].id: found 1"),
         (["videos", 0, "width"], 10**9, "videos[0]: height x width"),
-        (["annotations", 1, "object_id"], 256, "annotations[1]: found object 256"),
-        (["annotations", 1, "object_id"], 3, "annotations[2]: found object 3"),
-        (["annotations", 1, "object_id"], None, "annotations[1]: found object nothing"),
+        (["annotations", 1, "object_id"], 256, "annotations[1].object_id: found 256"),
+        (["annotations", 1, "object_id"], 3, "annotations[2].object_id: found 3"),
+        (["annotations", 1, "object_id"], None, "annotations[1].object_id: found nothing"),
         (["annotations", 1, "segmentations"], [None], "annotations[1].segmentations: found 1 entries"),
         (
             ["annotations", 1, "segmentations", 0],

@@ -131,9 +131,9 @@ def test_faulty_png_is_one_error(kitti, labels, message):
     [
         ("category_id", 10, "annotations[0].category_id: found 10, expected a number from 1 to 64 other than 10"),
         ("category_id", 65, "annotations[0].category_id: found 65"),
-        ("object_id", 2001, "annotations[0]: found object 2001, expected a number of class 1"),
-        ("object_id", 1005, "annotations[1]: found object 1005"),
-        ("object_id", None, "annotations[0]: found object nothing"),
+        ("object_id", 2001, "annotations[0].object_id: found 2001, expected a number of class 1"),
+        ("object_id", 1005, "annotations[1].object_id: found 1005"),
+        ("object_id", None, "annotations[0].object_id: found nothing"),
     ],
 )
 def test_json_that_does_not_fit_is_one_error_and_leaves_nothing(kitti, field, value, message):

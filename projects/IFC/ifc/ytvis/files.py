@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,26 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary folder beside `path` for the block to fill; it becomes `path` if the block succeeds.
+
+    Raises:
+        ValueError: `path` exists.
+    """
+    path = Path(path)
+    if path.exists():
+        raise ValueError(f"{path}: exists already, expected a new folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial.mkdir()
+    try:
+        yield partial
+        os.rename(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def refuse_input(path: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -> None:

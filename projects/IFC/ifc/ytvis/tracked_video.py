@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all formats are converted through: videos with the tracks of their objects, and YTVIS's json of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,11 @@ def encode(mask: np.ndarray) -> Rle:
     """Compressed RLE of a mask (H, W) bool."""
     rle = mask_utils.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+
+
+def category_ids(names: Iterable[str]) -> dict[str, int]:
+    """Ids 1, 2, ... by name."""
+    return {name: category_id for category_id, name in enumerate(names, start=1)}
 
 
 def ytvis_content(

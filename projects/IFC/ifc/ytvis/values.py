@@ -24,6 +24,12 @@ def brief(value: Any) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"
 
 
+def expect(fits: Any, place: Any, found: Any, expected: str) -> None:
+    """Raise ValueError, which names the place, what was found and what was expected, unless it fits."""
+    if not fits:
+        raise ValueError(f"{place}: found {brief(found)}, expected {expected}")
+
+
 def is_integer(value: Any) -> bool:
     """Whether a value is a whole number, which true and false are not."""
     return isinstance(value, Integral) and not isinstance(value, bool)

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """YTVIS's json, read to be written as label maps: pictures in which a pixel's value is the number of its object."""
 
-import contextlib
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -130,23 +128,3 @@ def label_map(video: ReadVideo, numbers: Sequence[int], frame: int, dtype: type)
             overlap |= mask & (labels != 0) & (labels != number)
             labels[mask] = number
     return labels, int(overlap.sum())
-
-
-@contextlib.contextmanager
-def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary folder beside `path` for the block to fill; it becomes `path` if the block succeeds.
-
-    Raises:
-        ValueError: `path` exists.
-    """
-    path = Path(path)
-    if path.exists():
-        raise ValueError(f"{path}: exists already, expected a new folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.mkdir()
-    try:
-        yield partial
-        os.rename(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

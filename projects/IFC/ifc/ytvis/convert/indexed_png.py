@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from ..files import read_json, write_json
-from ..images import image_size, list_frames, natural_order, read_image
-from ..parallel import map_videos
-from ..tracked_video import Rle, Track, TrackedVideo, encode
-from ..values import brief
-from .from_ytvis import ReadVideo, label_map, read_ytvis, whole_folder
+from ..files import read_json, whole_folder, write_json
+from ..images import image_size, list_frames, natural_order
+from ..tracked_video import Track, TrackedVideo, category_ids
+from ..values import brief, expect
+from .from_ytvis import ReadVideo, read_ytvis
+from .label_maps import Each, overlap_remarks, read_label_maps, write_label_maps
 
 CATEGORY = "object"  # of objects without one
 MAX_NUMBER = 255
@@ -34,8 +33,7 @@ def read_indexed_png(
     videos: Sequence[str] | None = None,
     meta_file: str | os.PathLike | None = None,
     void: int | None = None,
-    num_workers: int = 1,
-    show_progress: bool = False,
+    each: Each = map,
 ) -> tuple[list[TrackedVideo], dict[str, int], list[str]]:
     """Read a data set of indexed PNGs.
 
@@ -46,8 +44,7 @@ def read_indexed_png(
         meta_file: the objects' categories; None for root/meta.json if there is one. Without one, or if it names none,
             all objects get the category "object".
         void: an index that is no object, besides 0.
-        num_workers: processes to use.
-        show_progress: show a progress bar on stderr.
+        each: how a function is applied to the videos.
 
     Returns:
         the videos, the ids of the categories by name, and remarks for the user.
@@ -56,7 +53,7 @@ def read_indexed_png(
         OSError: a file cannot be read.
         ValueError: something is missing or malformed. The message names the file.
     """
-    annotations, frames = find_folders(Path(root), resolution)
+    annotations, frames = find_folders(root, resolution)
     names = sorted((entry.name for entry in os.scandir(annotations) if entry.is_dir()), key=natural_order)
     remarks = []
     if videos is not None:
@@ -66,26 +63,33 @@ def read_indexed_png(
         names = list(dict.fromkeys(videos))
     if not names:
         raise ValueError(f"{annotations}: found no folder, expected one for each video")
-    meta_file = Path(meta_file) if meta_file is not None else Path(root) / "meta.json"
-    classes = read_meta(meta_file) if meta_file.exists() else None
+    meta = Path(root) / "meta.json" if meta_file is None else Path(meta_file)
+    classes = read_meta(meta) if meta_file is not None or meta.exists() else None
     read = partial(read_video, annotations=annotations, frames=frames, classes=classes, void=void)
-    found = list(map_videos(read, names, num_workers, "reading" if show_progress else None))
+    found = list(each(read, names))
     unseen = 0
     if classes is not None:
         shown = {(name, track.object_id) for name, video in zip(names, found, strict=True) for track in video.tracks}
         unseen = sum((name, number) not in shown for name in names for number in classes.get(name, ()))
     if unseen:
-        remarks.append(f"{unseen} objects of {meta_file} have no pixel in any PNG and were left out")
-    return found, _categories(classes), remarks
+        remarks.append(f"{unseen} objects of {meta} have no pixel in any PNG and were left out")
+    categories = {CATEGORY} if classes is None else {name for objects in classes.values() for name in objects.values()}
+    return found, category_ids(sorted(categories)), remarks
 
 
-def find_folders(root: Path, resolution: str | None) -> tuple[Path, Path]:
+def read_list(path: str | os.PathLike) -> list[str]:
+    """What stands on the lines of a text that are not blank; some editors put a mark before the first."""
+    text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def find_folders(root: str | os.PathLike, resolution: str | None) -> tuple[Path, Path]:
     """The folders of the annotations and of the frames of a data set; the arguments are `read_indexed_png`'s.
 
     Raises:
         ValueError: one does not exist.
     """
-    annotations, frames = root / "Annotations", root / "JPEGImages"
+    annotations, frames = Path(root) / "Annotations", Path(root) / "JPEGImages"
     if resolution is None:
         resolution = next((name for name in RESOLUTIONS if (annotations / name).is_dir()), "")
     annotations, frames = annotations / resolution, frames / resolution
@@ -104,70 +108,36 @@ def read_meta(path: str | os.PathLike) -> dict[str, dict[int, str]]:
     """
     content = read_json(path)
     videos = content.get("videos") if isinstance(content, dict) else None
-    if not isinstance(videos, dict):
-        raise ValueError(f"{path}: videos: found {brief(videos)}, expected an object")
+    expect(isinstance(videos, dict), f"{path}: videos", videos, "an object")
     classes: dict[str, dict[int, str]] = {}
     for name, video in videos.items():
         objects = video.get("objects") if isinstance(video, dict) else None
-        if not isinstance(objects, dict):
-            raise ValueError(f"{path}: videos.{brief(name)}.objects: found {brief(objects)}, expected an object")
+        expect(isinstance(objects, dict), f"{path}: videos.{brief(name)}.objects", objects, "an object")
         classes[name] = {}
         for number, entry in objects.items():
             place = f"{path}: videos.{brief(name)}.objects.{brief(number)}"
             if not (number.isascii() and number.isdigit() and len(number) <= 3 and 0 < int(number) <= MAX_NUMBER):
                 raise ValueError(f"{place}: found this number, expected one from 1 to {MAX_NUMBER}")
             category = entry.get("category", CATEGORY) if isinstance(entry, dict) else None
-            if not isinstance(category, str):
-                raise ValueError(f"{place}.category: found {brief(category)}, expected a string")
+            expect(isinstance(category, str), f"{place}.category", category, "a string")
             classes[name][int(number)] = category
     return classes
-
-
-def _categories(classes: Mapping[str, Mapping[int, str]] | None) -> dict[str, int]:
-    """Ids of all categories, in alphabetical order."""
-    names = {CATEGORY} if classes is None else {name for objects in classes.values() for name in objects.values()}
-    return {name: category_id for category_id, name in enumerate(sorted(names), start=1)}
 
 
 def read_video(
     name: str, *, annotations: Path, frames: Path, classes: Mapping[str, Mapping[int, str]] | None, void: int | None
 ) -> TrackedVideo:
     """One video. Its masks are null on frames without a PNG, which need not all have one."""
-    names = list_frames(frames / name)
-    size = image_size(frames / name / names[0])
-    stems = [Path(file_name).stem for file_name in names]
-    masks: dict[int, list[Rle | None]] = {}
-    annotated = annotated_frames(annotations / name, stems)
-    for frame, path in annotated.items():
-        pixels = read_image(path, ("P", "L", "1"), size)
-        for number in np.flatnonzero(np.bincount(pixels.ravel(), minlength=1)).tolist():
-            if number not in (0, void):
-                masks.setdefault(number, [None] * len(names))[frame] = encode(pixels == number)
-    own_classes = None if classes is None else classes.get(name, {})
-    tracks = []
-    for number, track_masks in sorted(masks.items()):
-        if own_classes is not None and number not in own_classes:
+    file_names = [f"{name}/{frame}" for frame in list_frames(frames / name)]
+    size = image_size(frames / file_names[0])
+    modes = ("P", "L", "1")
+    masks, annotated = read_label_maps(annotations / name, file_names, size, modes, lambda n, _: n not in (0, void))
+    own_classes = dict.fromkeys(masks, CATEGORY) if classes is None else classes.get(name, {})
+    for number in masks:
+        if number not in own_classes:
             raise ValueError(f"{annotations / name}: found object {number}, expected only those of meta.json")
-        tracks.append(Track(CATEGORY if own_classes is None else own_classes[number], track_masks, number))
-    file_names = [f"{name}/{file_name}" for file_name in names]
-    return TrackedVideo(file_names, size, tracks, [frame in annotated for frame in range(len(names))])
-
-
-def annotated_frames(folder: Path, stems: Sequence[str]) -> dict[int, Path]:
-    """The PNGs of a folder, by the index of the frame of the same name.
-
-    Raises:
-        ValueError: one has no frame.
-    """
-    indices = {stem: frame for frame, stem in enumerate(stems)}
-    found = {}
-    for path in sorted(path for path in folder.glob("*") if path.suffix.lower() == ".png"):
-        if path.stem not in indices:
-            raise ValueError(f"{path}: found no frame {path.stem}, expected one for each PNG")
-        found[indices[path.stem]] = path
-    if not found:
-        raise ValueError(f"{folder}: found no PNG, expected one for each annotated frame")
-    return dict(sorted(found.items()))
+    tracks = [Track(own_classes[number], track_masks, number) for number, track_masks in masks.items()]
+    return TrackedVideo(file_names, size, tracks, annotated)
 
 
 def palette() -> np.ndarray:
@@ -178,9 +148,7 @@ def palette() -> np.ndarray:
     return np.sum(bits, axis=0).astype(np.uint8)
 
 
-def write_indexed_png(
-    json_file: str | os.PathLike, output: str | os.PathLike, *, num_workers: int = 1, show_progress: bool = False
-) -> list[str]:
+def write_indexed_png(json_file: str | os.PathLike, output: str | os.PathLike, each: Each = map) -> list[str]:
     """Write a json in YTVIS's format as output/Annotations/VIDEO/FRAME.png and output/meta.json.
 
     The numbers of a video's objects are the annotations' `object_id` if all have one, else 1, 2, ... in the json's
@@ -200,19 +168,9 @@ def write_indexed_png(
     if (output / "meta.json").exists():
         raise ValueError(f"{output / 'meta.json'}: exists already, expected a new folder")
     with whole_folder(output / "Annotations") as folder:
-        write = partial(write_video, folder=folder)
-        overlaps = list(map_videos(write, videos, num_workers, "writing" if show_progress else None))
+        remarks = overlap_remarks(each(partial(write_video, folder=folder), videos))
         write_json(output / "meta.json", meta, indent=1)
-    return overlap_remarks(overlaps)
-
-
-def overlap_remarks(overlaps: Sequence[Sequence[int]]) -> list[str]:
-    """What to say of pixels that belong to several objects, from their number on each frame of each video."""
-    frames = [pixels for video in overlaps for pixels in video if pixels]
-    if not frames:
-        return []
-    text = f"{sum(frames)} pixels of {len(frames)} frames belong to several objects; the one listed last is written"
-    return [f"{text}, as a label map holds one"]
+    return remarks
 
 
 def object_numbers(video: ReadVideo) -> list[int]:
@@ -220,12 +178,10 @@ def object_numbers(video: ReadVideo) -> list[int]:
     numbers = [annotation.get("object_id") for _, annotation in video.annotations]
     if all(number is None for number in numbers):
         numbers = list(range(1, len(numbers) + 1))
-    used = set()
-    for number, (place, _) in zip(numbers, video.annotations, strict=True):
-        if type(number) is not int or not 0 < number <= MAX_NUMBER or number in used:
-            expected = f"a number from 1 to {MAX_NUMBER} that is used once in its video, or none in the whole video"
-            raise ValueError(f"{place}: found object {brief(number)}, expected {expected}")
-        used.add(number)
+    for index, (number, (place, _)) in enumerate(zip(numbers, video.annotations, strict=True)):
+        fits = type(number) is int and 0 < number <= MAX_NUMBER and number not in numbers[:index]
+        expected = f"a number from 1 to {MAX_NUMBER} that is used once in its video, or none in the whole video"
+        expect(fits, f"{place}.object_id", number, expected)
     return numbers
 
 
@@ -240,14 +196,4 @@ def _meta_objects(video: ReadVideo, categories: Mapping[int, str]) -> dict[str, 
 
 def write_video(video: ReadVideo, *, folder: Path) -> list[int]:
     """Write a video's PNGs; on each of them, how many pixels belong to several objects."""
-    numbers = object_numbers(video)
-    (folder / video.folder).mkdir(parents=True, exist_ok=True)
-    colors = palette().tobytes()
-    overlaps = []
-    for frame in video.written:
-        labels, overlap = label_map(video, numbers, frame, np.uint8)
-        picture = Image.fromarray(labels)
-        picture.putpalette(colors)
-        picture.save(folder / video.folder / f"{video.stems[frame]}.png")
-        overlaps.append(overlap)
-    return overlaps
+    return write_label_maps(folder / video.folder, video, object_numbers(video), np.uint8, palette().tobytes())

@@ -10,7 +10,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, unquote_plus
@@ -18,33 +18,16 @@ from urllib.parse import unquote, unquote_plus
 import numpy as np
 
 from ..files import read_json
-from ..tracked_video import Rle, Track, TrackedVideo
-from ..values import brief
+from ..tracked_video import Rle, Track, TrackedVideo, category_ids
+from ..values import expect
 from .outlines import find_frames, rotated_box_mask
 
 BOX_KEYS = ("x", "y", "width", "height")
 WITHOUT_REGION = (
-    "choices",
-    "datetime",
-    "number",
-    "pairwise",
-    "rating",
-    "relation",
-    "taxonomy",
-    "textarea",
-    "timelinelabels",
+    *("choices", "datetime", "number", "pairwise", "rating", "relation", "taxonomy", "textarea", "timelinelabels"),
 )
 UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-")  # that Label Studio puts before the names of uploaded files
 MAX_PERCENT = 1000.0
-
-
-@dataclass(frozen=True)
-class _KeyFrame:
-    """A box at a frame, from 0: x, y, width, height in percent, and degrees."""
-
-    frame: int
-    enabled: bool
-    box: np.ndarray
 
 
 def read_label_studio(
@@ -65,40 +48,32 @@ def read_label_studio(
         ValueError: something is missing, malformed, or of a kind that has no mask. The message names file and place.
     """
     tasks = read_json(json_file)
-    if not isinstance(tasks, list) or not tasks:
-        raise ValueError(f"{json_file}: found {brief(tasks)}, expected a list of tasks (the export format 'JSON')")
+    expect(isinstance(tasks, list) and tasks, json_file, tasks, "a list of tasks (the export format 'JSON')")
     left_out: Counter[str] = Counter()
-    used: dict[str, int] = {}
+    used: dict[str, str] = {}
     videos = []
     for index, task in enumerate(tasks):
         place = f"{json_file}: [{index}]"
         results = _results(task, place)
-        file_names, size = find_frames(image_root, _names(task, place), place)
-        folder = file_names[0].rpartition("/")[0]
-        if folder in used:
-            raise ValueError(f"{place}: found the frames of [{used[folder]}], {folder}, expected a folder of its own")
-        used[folder] = index
+        file_names, size = find_frames(image_root, _names(task, place), place, used)
         tracks = []
         for result_place, result in results:
             if result.get("type") in WITHOUT_REGION:
                 left_out[result["type"]] += 1
-                continue
-            track = _read_track(result, result_place, len(file_names), size)
-            if track is not None:
-                tracks.append(track)
+            else:
+                tracks += _read_track(result, result_place, len(file_names), size)
         videos.append(TrackedVideo(file_names, size, tracks))
     names = sorted({track.category for video in videos for track in video.tracks})
     if not names:
         raise ValueError(f"{json_file}: found no region that is seen, expected one at least")
     remarks = [f"{count} results of type {kind} have no region and were left out" for kind, count in left_out.items()]
-    return videos, {name: category_id for category_id, name in enumerate(names, start=1)}, remarks
+    return videos, category_ids(names), remarks
 
 
 def _results(task: Any, place: str) -> list[tuple[str, dict[str, Any]]]:
     """The results of a task's one annotation, with their places."""
     annotations = task.get("annotations") if isinstance(task, dict) else None
-    if not isinstance(annotations, list):
-        raise ValueError(f"{place}.annotations: found {brief(annotations)}, expected a list")
+    expect(isinstance(annotations, list), f"{place}.annotations", annotations, "a list")
     kept = [
         (f"{place}.annotations[{index}].result", annotation)
         for index, annotation in enumerate(annotations)
@@ -109,11 +84,9 @@ def _results(task: Any, place: str) -> list[tuple[str, dict[str, Any]]]:
     found = []
     for own_place, annotation in kept:
         results = annotation.get("result") if isinstance(annotation, dict) else None
-        if not isinstance(results, list):
-            raise ValueError(f"{own_place}: found {brief(results)}, expected a list")
+        expect(isinstance(results, list), own_place, results, "a list")
         for index, result in enumerate(results):
-            if not isinstance(result, dict):
-                raise ValueError(f"{own_place}[{index}]: found {brief(result)}, expected an object")
+            expect(isinstance(result, dict), f"{own_place}[{index}]", result, "an object")
             found.append((f"{own_place}[{index}]", result))
     return found
 
@@ -123,8 +96,7 @@ def _names(task: Mapping[str, Any], place: str) -> list[str]:
     data = task.get("data")
     paths = [value for value in data.values() if isinstance(value, str)] if isinstance(data, dict) else []
     stems = [PurePosixPath(part).stem for path in paths for part in _parts_of_url(path)]
-    if not stems:
-        raise ValueError(f"{place}.data: found {brief(data)}, expected the path of a video")
+    expect(stems, f"{place}.data", data, "the path of a video")
     names = [name for stem in stems for name in (stem, UPLOAD_PREFIX.sub("", stem, count=1)) if name]
     return [*names, str(task["id"])] if type(task.get("id")) is int and abs(task["id"]) < 10**18 else names
 
@@ -136,52 +108,47 @@ def _parts_of_url(url: str) -> list[str]:
     return [*local, unquote(path), path]
 
 
-def _read_track(result: Mapping[str, Any], place: str, num_frames: int, size: tuple[int, int]) -> Track | None:
-    """One region; None if it is seen on no frame."""
+def _read_track(result: Mapping[str, Any], place: str, num_frames: int, size: tuple[int, int]) -> list[Track]:
+    """The track of one region; none if it is seen on no frame."""
     kind, value = result.get("type"), result.get("value")
-    if kind != "videorectangle":
-        raise ValueError(f"{place}.type: found {brief(kind)}, expected 'videorectangle'")
-    if not isinstance(value, dict):
-        raise ValueError(f"{place}.value: found {brief(value)}, expected an object")
+    expect(kind == "videorectangle", f"{place}.type", kind, "'videorectangle'")
+    expect(isinstance(value, dict), f"{place}.value", value, "an object")
     labels = value.get("labels")
-    if not isinstance(labels, list) or len(labels) != 1 or not isinstance(labels[0], str):
-        raise ValueError(f"{place}.value.labels: found {brief(labels)}, expected one label")
+    is_one = isinstance(labels, list) and len(labels) == 1 and isinstance(labels[0], str)
+    expect(is_one, f"{place}.value.labels", labels, "one label")
     count = value.get("framesCount", num_frames)
     # It is the duration times the frame rate, rounded in one direction or the other.
-    if type(count) is not int or abs(count - num_frames) > 1:
-        expected = f"{num_frames}, the number of images in its folder (of the same frame rate)"
-        raise ValueError(f"{place}.value.framesCount: found {brief(count)}, expected {expected}")
-    key_frames = _key_frames(value.get("sequence"), f"{place}.value.sequence", max(count, num_frames))
+    is_near = type(count) is int and abs(count - num_frames) <= 1
+    expected = f"{num_frames}, the number of images in its folder (of the same frame rate)"
+    expect(is_near, f"{place}.value.framesCount", count, expected)
+    keys = _key_frames(value.get("sequence"), f"{place}.value.sequence", max(count, num_frames))
     masks: list[Rle | None] = [None] * num_frames
-    for key, following in zip(key_frames, [*key_frames[1:], None], strict=False):  # there may be none
-        end = num_frames if following is None else following.frame
-        for frame in range(key.frame, min(end if key.enabled else key.frame + 1, num_frames)):
-            share = 0.0 if following is None else (frame - key.frame) / (following.frame - key.frame)
-            box = key.box if following is None else (1 - share) * key.box + share * following.box
-            masks[frame] = _mask(box, size, place)
-    return Track(labels[0], masks) if any(masks) else None
+    for key, following in pairwise([*sorted(keys), num_frames]):
+        enabled, box = keys[key]
+        _, next_box = keys.get(following, keys[key])
+        for frame in range(key, min(following if enabled else key + 1, num_frames)):
+            share = (frame - key) / (following - key)
+            masks[frame] = _mask(box + share * (next_box - box), size, place)
+    return [Track(labels[0], masks)] if any(masks) else []
 
 
-def _key_frames(sequence: Any, place: str, num_frames: int) -> list[_KeyFrame]:
-    """The boxes of a region, in the order of their frames."""
-    if not isinstance(sequence, list):
-        raise ValueError(f"{place}: found {brief(sequence)}, expected a list of key frames")
-    found: dict[int, _KeyFrame] = {}
+def _key_frames(sequence: Any, place: str, num_frames: int) -> dict[int, tuple[bool, np.ndarray]]:
+    """By frame, from 0: whether it is enabled, and its x, y, width, height in percent, and degrees."""
+    expect(isinstance(sequence, list), place, sequence, "a list of key frames")
+    found: dict[int, tuple[bool, np.ndarray]] = {}
     for index, entry in enumerate(sequence):
         own_place = f"{place}[{index}]"
-        if not isinstance(entry, dict):
-            raise ValueError(f"{own_place}: found {brief(entry)}, expected an object")
+        expect(isinstance(entry, dict), own_place, entry, "an object")
         frame, enabled = entry.get("frame"), entry.get("enabled", True)
-        if type(frame) is not int or not 1 <= frame <= num_frames or frame in found:
-            raise ValueError(f"{own_place}.frame: found {brief(frame)}, expected a new one from 1 to {num_frames}")
-        if not isinstance(enabled, bool):
-            raise ValueError(f"{own_place}.enabled: found {brief(enabled)}, expected true or false")
+        is_new = type(frame) is int and 1 <= frame <= num_frames and frame - 1 not in found
+        expect(is_new, f"{own_place}.frame", frame, f"a new one from 1 to {num_frames}")
+        expect(isinstance(enabled, bool), f"{own_place}.enabled", enabled, "true or false")
         values = [entry.get(key) for key in BOX_KEYS] + [entry.get("rotation", 0)]
         for key, value in zip((*BOX_KEYS, "rotation"), values, strict=True):
-            if type(value) not in (int, float) or not abs(value) <= MAX_PERCENT:
-                raise ValueError(f"{own_place}.{key}: found {brief(value)}, expected a number up to {MAX_PERCENT:g}")
-        found[frame] = _KeyFrame(frame - 1, enabled, np.array(values, dtype=np.float64))
-    return [key_frame for _, key_frame in sorted(found.items())]
+            fits = type(value) in (int, float) and abs(value) <= MAX_PERCENT
+            expect(fits, f"{own_place}.{key}", value, f"a number up to {MAX_PERCENT:g}")
+        found[frame - 1] = enabled, np.array(values, dtype=np.float64)
+    return found
 
 
 def _mask(box: np.ndarray, size: tuple[int, int], place: str) -> Rle | None:

@@ -11,46 +11,61 @@ ignores what is found in it just the same.
 
 import os
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from ..files import whole_file
-from ..images import image_size, list_frames, natural_order, read_image
-from ..parallel import map_videos
+from ..files import whole_folder
+from ..images import image_size, list_frames, natural_order
 from ..tracked_video import Rle, Track, TrackedVideo, encode
-from ..values import brief
-from .from_ytvis import ReadVideo, decode, label_map, read_ytvis, whole_folder
-from .indexed_png import annotated_frames, overlap_remarks
+from ..values import expect
+from .from_ytvis import ReadVideo, decode, read_ytvis
+from .label_maps import Each, overlap_remarks, read_label_maps, write_label_maps
 
 CATEGORIES = {"car": 1, "pedestrian": 2}
 IGNORED_CLASS = 10
-IGNORED = 10_000
-MAX_CLASS = 64  # of which all numbers fit into 16 bits
+MAX_NUMBER = 2**16 - 1
+MAX_CLASS = 64  # of which all numbers are that small
 FRAME_FOLDER = "img1"  # below a sequence's folder, in MOTSChallenge's layout
 
 Masks = dict[int, list[Rle | None]]  # by number of the object, T masks
 
 
+def read_categories(options: Sequence[str]) -> dict[str, int]:
+    """Numbers of classes by name, from texts NUMBER=NAME.
+
+    Raises:
+        ValueError: one is no such text, or a number or name is used twice or cannot be MOTS's.
+    """
+    categories: dict[str, int] = {}
+    for option in options:
+        number, _, name = option.partition("=")
+        fits = re.fullmatch(r"[0-9]{1,2}", number) and name and name not in categories
+        fits = fits and int(number) not in categories.values()
+        expect(fits, "--categories", option, "N=NAME, each number and name once")
+        _check_class(int(number), "--categories", option)
+        categories[name] = int(number)
+    return categories
+
+
+def _check_class(number: int, place: str, found: Any) -> None:
+    fits = 0 < number <= MAX_CLASS and number != IGNORED_CLASS
+    expect(fits, place, found, f"a number from 1 to {MAX_CLASS} other than {IGNORED_CLASS}")
+
+
 def read_mots_png(
-    instances: str | os.PathLike,
-    images: str | os.PathLike,
-    categories: Mapping[str, int],
-    *,
-    num_workers: int = 1,
-    show_progress: bool = False,
+    instances: str | os.PathLike, images: str | os.PathLike, categories: Mapping[str, int], each: Each = map
 ) -> list[TrackedVideo]:
     """Read instances/SEQUENCE/FRAME.png, with the frames in images/SEQUENCE or images/SEQUENCE/img1.
 
     Args:
         instances, images: the folders.
         categories: the classes' numbers by name.
-        num_workers: processes to use.
-        show_progress: show a progress bar on stderr.
+        each: how a function is applied to the sequences.
 
     Raises:
         OSError: a file cannot be read.
@@ -61,16 +76,11 @@ def read_mots_png(
     if not names:
         raise ValueError(f"{instances}: found no folder, expected one for each sequence")
     read = partial(_read_png_sequence, instances=instances, images=Path(images), categories=dict(categories))
-    return list(map_videos(read, names, num_workers, "reading" if show_progress else None))
+    return list(each(read, names))
 
 
 def read_mots_text(
-    texts: str | os.PathLike,
-    images: str | os.PathLike,
-    categories: Mapping[str, int],
-    *,
-    num_workers: int = 1,
-    show_progress: bool = False,
+    texts: str | os.PathLike, images: str | os.PathLike, categories: Mapping[str, int], each: Each = map
 ) -> list[TrackedVideo]:
     """Read texts/SEQUENCE.txt or texts/SEQUENCE/gt/gt.txt; all else is as for `read_mots_png`."""
     texts = Path(texts)
@@ -83,8 +93,7 @@ def read_mots_text(
     if not paths:
         raise ValueError(f"{texts}: found no text, expected SEQUENCE.txt or SEQUENCE/gt/gt.txt for each sequence")
     read = partial(_read_text_sequence, images=Path(images), categories=dict(categories))
-    sequences = sorted(paths.items(), key=lambda item: natural_order(item[0]))
-    return list(map_videos(read, sequences, num_workers, "reading" if show_progress else None))
+    return list(each(read, sorted(paths.items(), key=lambda item: natural_order(item[0]))))
 
 
 def _frames(images: Path, name: str) -> tuple[list[str], tuple[int, int]]:
@@ -98,16 +107,9 @@ def _frames(images: Path, name: str) -> tuple[list[str], tuple[int, int]]:
 
 def _read_png_sequence(name: str, *, instances: Path, images: Path, categories: dict[str, int]) -> TrackedVideo:
     file_names, size = _frames(images, name)
-    annotated = annotated_frames(instances / name, [PurePosixPath(file_name).stem for file_name in file_names])
-    masks: Masks = defaultdict(lambda: [None] * len(file_names))
-    for frame, path in annotated.items():
-        pixels = read_image(path, ("I;16", "I"), size)
-        for number in np.flatnonzero(np.bincount(pixels.ravel(), minlength=1)).tolist():
-            if number != 0:
-                _check_number(number, categories, str(path))
-                masks[number][frame] = encode(pixels == number)
-    flags = [frame in annotated for frame in range(len(file_names))]
-    return TrackedVideo(file_names, size, _tracks(masks, categories), flags)
+    is_object = partial(_is_object, categories=categories)
+    masks, annotated = read_label_maps(instances / name, file_names, size, ("I;16", "I"), is_object)
+    return TrackedVideo(file_names, size, _tracks(masks, categories), annotated)
 
 
 def _read_text_sequence(sequence: tuple[str, Path], *, images: Path, categories: dict[str, int]) -> TrackedVideo:
@@ -118,12 +120,12 @@ def _read_text_sequence(sequence: tuple[str, Path], *, images: Path, categories:
         raise ValueError(f"{images / name}: found two frames of one number, expected each once")
     masks: Masks = defaultdict(lambda: [None] * len(file_names))
     for place, frame_number, number, rle in _read_lines(path, size):
-        _check_number(number, categories, place)
-        if frame_number not in frames:
-            raise ValueError(
-                f"{place}: found frame {frame_number}, expected one of the {len(frames)} in {images / name}"
-            )
-        frame = frames[frame_number]
+        if not _is_object(number, place, categories):
+            raise ValueError(f"{place}: found object 0, the background, expected 1000 * class + instance")
+        frame = frames.get(frame_number)
+        if frame is None:
+            expected = f"one of the {len(frames)} in {images / name}"
+            raise ValueError(f"{place}: found frame {frame_number}, expected {expected}")
         if masks[number][frame] is not None:
             raise ValueError(f"{place}: found object {number} a second time on frame {frame_number}, expected it once")
         masks[number][frame] = rle
@@ -132,9 +134,8 @@ def _read_text_sequence(sequence: tuple[str, Path], *, images: Path, categories:
 
 def _frame_number(file_name: str, images: Path | None = None) -> int:
     stem = PurePosixPath(file_name).stem
-    if not re.fullmatch(r"[0-9]{1,9}", stem):
-        place = file_name if images is None else images / file_name
-        raise ValueError(f"{place}: found the name {brief(stem)}, expected the frame's number")
+    place = file_name if images is None else images / file_name
+    expect(re.fullmatch(r"[0-9]{1,9}", stem), f"{place}: name", stem, "the frame's number")
     return int(stem)
 
 
@@ -145,9 +146,8 @@ def _read_lines(path: Path, size: tuple[int, int]) -> Iterator[tuple[str, int, i
             place, fields = f"{path}: line {index}", line.split()
             if not fields:
                 continue
-            if len(fields) != 6 or not all(re.fullmatch(r"[0-9]{1,9}", item) for item in fields[:5]):
-                expected = "frame object class height width rle, the first five whole numbers"
-                raise ValueError(f"{place}: found {brief(line.strip())}, expected {expected}")
+            fits = len(fields) == 6 and all(re.fullmatch(r"[0-9]{1,9}", item) for item in fields[:5])
+            expect(fits, place, line.strip(), "frame object class height width rle, the first five whole numbers")
             frame, number, category, height, width = map(int, fields[:5])
             if category != number // 1000:
                 raise ValueError(f"{place}: found class {category}, expected {number // 1000}, as object {number} says")
@@ -158,21 +158,22 @@ def _read_lines(path: Path, size: tuple[int, int]) -> Iterator[tuple[str, int, i
             yield place, frame, number, encode(mask)
 
 
-def _check_number(number: int, categories: Mapping[str, int], place: str) -> None:
-    if number // 1000 not in (*categories.values(), IGNORED_CLASS):
+def _is_object(number: int, place: str | Path, categories: Mapping[str, int]) -> bool:
+    """Whether a number is that of an object, not of the background; ValueError if it is that of no class."""
+    if number != 0 and number // 1000 not in (*categories.values(), IGNORED_CLASS):
         known = ", ".join(f"{number} ({name})" for name, number in categories.items())
         expected = f"1000 * class + instance, of the classes {known} and {IGNORED_CLASS} (ignored)"
         raise ValueError(f"{place}: found object {number}, expected {expected}")
+    return number != 0
 
 
 def _tracks(masks: Masks, categories: Mapping[str, int]) -> list[Track]:
-    names = {number: name for name, number in categories.items()}
-    tracks = []
-    for number, track_masks in sorted(masks.items()):
-        is_ignored = number // 1000 == IGNORED_CLASS
-        for name in categories if is_ignored else [names[number // 1000]]:
-            tracks.append(Track(name, track_masks, number, is_crowd=is_ignored))
-    return tracks
+    names = {number: [name] for name, number in categories.items()} | {IGNORED_CLASS: list(categories)}
+    return [
+        Track(name, track_masks, number, is_crowd=number // 1000 == IGNORED_CLASS)
+        for number, track_masks in sorted(masks.items())
+        for name in names[number // 1000]
+    ]
 
 
 def object_numbers(video: ReadVideo) -> list[int]:
@@ -181,26 +182,20 @@ def object_numbers(video: ReadVideo) -> list[int]:
     The annotations' `object_id` if they have one; else they are counted. Crowds are regions to be ignored.
     """
     given = [annotation.get("object_id") for _, annotation in video.annotations]
-    counts: dict[int, int] = defaultdict(int)
+    are_given = any(number is not None for number in given)
+    counts: Counter[int] = Counter()
     numbers: list[int] = []
-    used: set[int] = set()
-    keep = any(number is not None for number in given)
     for (place, annotation), number in zip(video.annotations, given, strict=True):
         category_id, is_crowd = annotation["category_id"], bool(annotation.get("iscrowd", 0))
-        if not 0 < category_id <= MAX_CLASS or category_id == IGNORED_CLASS:
-            expected = f"a number from 1 to {MAX_CLASS} other than {IGNORED_CLASS}"
-            raise ValueError(f"{place}.category_id: found {brief(category_id)}, expected {expected}")
-        expected_class = IGNORED_CLASS if is_crowd else category_id
-        if not keep:
-            counts[category_id] += not is_crowd
-            number = IGNORED if is_crowd else 1000 * category_id + counts[category_id]
-        if type(number) is not int or number // 1000 != expected_class or (number in used and not is_crowd):
-            expected = f"a number of class {expected_class} that is used once, or none in the whole video"
-            raise ValueError(f"{place}: found object {brief(number)}, expected {expected}")
-        if number > np.iinfo(np.uint16).max:
-            raise ValueError(f"{place}: found object {number}, expected at most {np.iinfo(np.uint16).max}")
+        _check_class(category_id, f"{place}.category_id", category_id)
+        own_class = IGNORED_CLASS if is_crowd else category_id
+        if not are_given:
+            counts[own_class] += not is_crowd
+            number = 1000 * own_class + counts[own_class]
+        fits = type(number) is int and number // 1000 == own_class and (is_crowd or number not in numbers)
+        expected = f"a number of class {own_class} up to {MAX_NUMBER} that is used once, or none in the whole video"
+        expect(fits and number <= MAX_NUMBER, f"{place}.object_id", number, expected)
         numbers.append(number)
-        used.add(number)
     return numbers
 
 
@@ -209,9 +204,7 @@ def _sequence_name(video: ReadVideo) -> str:
     return str(folder.parent if folder.name == FRAME_FOLDER and len(folder.parts) > 1 else folder)
 
 
-def write_mots_png(
-    json_file: str | os.PathLike, output: str | os.PathLike, *, num_workers: int = 1, show_progress: bool = False
-) -> list[str]:
+def write_mots_png(json_file: str | os.PathLike, output: str | os.PathLike, each: Each = map) -> list[str]:
     """Write a json in YTVIS's format as output/SEQUENCE/FRAME.png.
 
     Category ids become the classes' numbers. Where objects overlap, the one that is listed later is in front.
@@ -225,27 +218,18 @@ def write_mots_png(
     """
     videos, _ = read_ytvis(json_file)
     with whole_folder(output) as folder:
-        write = partial(_write_pngs, folder=folder)
-        overlaps = list(map_videos(write, videos, num_workers, "writing" if show_progress else None))
-    return overlap_remarks(overlaps)
+        return overlap_remarks(each(partial(_write_pngs, folder=folder), videos))
 
 
 def _write_pngs(video: ReadVideo, *, folder: Path) -> list[int]:
-    numbers = object_numbers(video)
-    own_folder = folder / _sequence_name(video)
-    own_folder.mkdir(parents=True, exist_ok=True)
-    overlaps = []
-    for frame in video.written:
-        labels, overlap = label_map(video, numbers, frame, np.uint16)
-        Image.fromarray(labels).save(own_folder / f"{video.stems[frame]}.png")
-        overlaps.append(overlap)
-    return overlaps
+    return write_label_maps(folder / _sequence_name(video), video, object_numbers(video), np.uint16)
 
 
-def write_mots_text(
-    json_file: str | os.PathLike, output: str | os.PathLike, *, num_workers: int = 1, show_progress: bool = False
-) -> None:
+def write_mots_text(json_file: str | os.PathLike, output: str | os.PathLike, each: Each = map) -> list[str]:
     """Write a json in YTVIS's format as output/SEQUENCE.txt, in the order of frames and objects.
+
+    Returns:
+        remarks for the user: none.
 
     Raises:
         OSError: a file cannot be read or written.
@@ -253,11 +237,11 @@ def write_mots_text(
     """
     videos, _ = read_ytvis(json_file)
     with whole_folder(output) as folder:
-        for name, text in map_videos(_text_of, videos, num_workers, "writing" if show_progress else None):
+        for name, text in each(_text_of, videos):
             path = folder / f"{name}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(path) as partial_path:
-                partial_path.write_text(text, encoding="ascii")
+            path.write_text(text, encoding="ascii")
+    return []
 
 
 def _text_of(video: ReadVideo) -> tuple[str, str]:

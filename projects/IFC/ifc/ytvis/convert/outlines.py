@@ -64,7 +64,7 @@ def polygon_mask(points: Sequence[float], size: tuple[int, int], place: str) -> 
 
 
 def find_frames(
-    image_root: str | os.PathLike, candidates: Iterable[str], place: str
+    image_root: str | os.PathLike, candidates: Iterable[str], place: str, used: dict[str, str]
 ) -> tuple[list[str], tuple[int, int]]:
     """The frames of a video that is known by one of several names.
 
@@ -72,18 +72,22 @@ def find_frames(
         image_root: the folder that has a folder for each video.
         candidates: names that the folder may have; the first that exists is taken.
         place: of the video, for the error.
+        used: the folders that other videos have, by name, with those videos' places; the found one is added.
 
     Returns:
         the paths of the frames, relative to `image_root`, and their size (height, width).
 
     Raises:
-        ValueError: there is no such folder, or no frame in it.
+        ValueError: there is no such folder, no frame in it, or another video has it.
     """
     names = [name for name in dict.fromkeys(candidates) if name != ".." and PurePosixPath(name).name == name]
     found = next((name for name in names if os.path.isdir(os.path.join(image_root, name))), None)
     if found is None:
         expected = " or ".join(map(brief, names)) or "one named by its video"
         raise ValueError(f"{place}: found no folder of its frames in {image_root}, expected {expected}")
+    if found in used:
+        raise ValueError(f"{place}: found the frames of {used[found]}, {found}, expected a folder of its own")
+    used[found] = place
     folder = Path(image_root) / found
     frames = list_frames(folder)
     return [f"{found}/{name}" for name in frames], image_size(folder / frames[0])

@@ -35,7 +35,7 @@ def read_xml(path: str | os.PathLike) -> Element:
             raise _RefusedError(
                 f"{path}: line {parser.CurrentLineNumber}: found elements nested more than {MAX_DEPTH} deep"
             )
-        builder.start(name, {**attributes, "": str(parser.CurrentLineNumber)})
+        builder.start(name, {**attributes, "": f"{path}: line {parser.CurrentLineNumber}"})
 
     def end(name: str) -> None:
         nonlocal depth
@@ -60,6 +60,6 @@ def read_xml(path: str | os.PathLike) -> Element:
     return builder.close()
 
 
-def line_of(element: Element) -> str:
-    """The line that an element begins on."""
-    return f"line {element.get('')}"
+def place_of(element: Element) -> str:
+    """The file and the line that an element begins on."""
+    return element.get("")
