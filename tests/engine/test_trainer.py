@@ -269,8 +269,8 @@ def missing_frame(content):
         (unknown_category, {}, "annotation 1: category_id: found 77"),
         (one_class_less, {}, "MODEL.IFC.NUM_CLASSES: found 6, expected 5, the classes of data set"),
         (no_videos, {}, "data set is empty"),
-        (another_size, {}, "found an image of 96x64 pixels, expected an image of 96x65 pixels"),
-        (missing_frame, {}, "gone.jpg: no such file"),
+        (another_size, {}, "found 64 x 96, expected 65 x 96"),
+        (missing_frame, {}, "gone.jpg: found no such file"),
     ],
 )
 def test_data_that_cannot_be_used(data, tmp_path, variant, key, change, paths, message):

@@ -1,38 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Video files and folders of frames: what is written can be read, and what cannot be read is named."""
+"""Video files and folders of frames: what cannot be read is named."""
 
 import os
 import struct
-from fractions import Fraction
 
 import av
 import cv2
 import numpy as np
 import pytest
+from video.clips import gradient_frames, write_noise_video, write_video
 
-from ifc.video import FolderReader, ImageReader, VideoReader, VideoReadError, VideoWriteError, VideoWriter, open_frames
-
-
-def gradient_frames(num_frames, height=48, width=80):
-    """Smooth frames, each different, which a codec keeps well."""
-    y, x = np.mgrid[:height, :width]
-    return [
-        np.stack([2 * x + 5 * t, 3 * y + 0 * x, 200 - 4 * t + 0 * x], axis=-1).clip(0, 255).astype(np.uint8)
-        for t in range(num_frames)
-    ]
-
-
-def write_video(path, frames, frame_rate=25):
-    with VideoWriter(path, frame_rate) as writer:
-        for frame in frames:
-            writer.write(frame)
-    return path
-
-
-def write_noise_video(path, num_frames):
-    """A video whose frames all cost many bytes, so that half of the file is about half of the frames."""
-    rng = np.random.default_rng(0)
-    return write_video(path, [rng.integers(0, 256, (48, 80, 3), dtype=np.uint8) for _ in range(num_frames)])
+from ifc.video import FolderReader, ImageReader, VideoReader, VideoReadError, open_frames
 
 
 def read_until_error(source):
@@ -45,119 +23,6 @@ def read_until_error(source):
 
 def write_image(path, frame):
     assert cv2.imwrite(str(path), frame[:, :, ::-1])
-
-
-def test_written_video_can_be_read(tmp_path):
-    frames = gradient_frames(12)
-    source = open_frames(write_video(tmp_path / "clip.mp4", frames, Fraction(30000, 1001)))
-    assert isinstance(source, VideoReader)
-    assert (source.size, source.frame_rate, source.num_frames) == ((48, 80), Fraction(30000, 1001), 12)
-    for _ in range(2):  # a source can be read again
-        read = list(source)
-        assert len(read) == 12
-        for written, got in zip(frames, read, strict=True):
-            assert got.dtype == np.uint8 and got.flags["C_CONTIGUOUS"]
-            assert np.abs(written.astype(int) - got).mean() < 3
-    assert os.listdir(tmp_path) == ["clip.mp4"]
-
-
-@pytest.mark.parametrize("color", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 40, 90), (255, 255, 255)])
-def test_colors_survive(tmp_path, color):
-    frames = [np.full((32, 32, 3), color, np.uint8)] * 2
-    for frame in VideoReader(write_video(tmp_path / "flat.mp4", frames)):
-        np.testing.assert_allclose(frame[16, 16], color, atol=4)
-
-
-def test_file_is_what_browsers_play(tmp_path):
-    path = write_video(tmp_path / "clip.mp4", gradient_frames(3))
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        assert len(container.streams) == 1 and "mp4" in container.format.name
-        assert stream.codec_context.name == "h264"
-        assert stream.codec_context.format.name == "yuv420p"
-        frame = next(container.decode(stream))
-        bt709, limited = 1, 1
-        assert (frame.colorspace, frame.color_primaries, frame.color_trc) == (bt709, bt709, bt709)
-        assert frame.color_range == limited
-    content = path.read_bytes()
-    assert 0 < content.find(b"moov") < content.find(b"mdat"), "the index must come first for playing while loading"
-
-
-@pytest.mark.parametrize(("height", "width"), [(47, 80), (48, 79), (33, 57), (1, 1)])
-def test_odd_sizes_are_padded_with_their_edge(tmp_path, height, width):
-    frames = gradient_frames(3, height, width)
-    source = VideoReader(write_video(tmp_path / "odd.mp4", frames))
-    assert source.size == (height + height % 2, width + width % 2)
-    for written, got in zip(frames, source, strict=True):
-        padded = np.pad(written, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge").astype(int)
-        assert np.abs(padded - got).mean() < 4
-        assert np.abs(padded[-1] - got[-1]).mean() < 8 and np.abs(padded[:, -1] - got[:, -1]).mean() < 8
-
-
-@pytest.mark.parametrize("frame_rate", [Fraction(24000, 1001), 12.5, 60, 1 / 3, Fraction(20, 68401), 0.001])
-def test_frame_rate_is_kept(tmp_path, frame_rate):
-    path = write_video(tmp_path / "clip.mp4", gradient_frames(4), frame_rate)
-    assert float(VideoReader(path).frame_rate) == pytest.approx(float(frame_rate))
-
-
-def test_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "clip.mp4"
-    path.write_text("before")
-    with pytest.raises(RuntimeError, match="stop"), VideoWriter(path, 25) as writer:
-        for frame in gradient_frames(100):  # more than the encoder holds back
-            writer.write(frame)
-        assert len(os.listdir(tmp_path)) == 2
-        raise RuntimeError("stop")
-    assert os.listdir(tmp_path) == ["clip.mp4"] and path.read_text() == "before"
-
-
-def test_writer_rejects_wrong_frames(tmp_path):
-    path = tmp_path / "clip.mp4"
-    with (
-        pytest.raises(ValueError, match=r"clip.mp4.*\(48, 80\) uint8.*expected \(H, W, 3\)"),
-        VideoWriter(path, 25) as w,
-    ):
-        w.write(np.zeros((48, 80), np.uint8))
-    with pytest.raises(ValueError, match=r"\(48, 80, 3\) float32"), VideoWriter(path, 25) as writer:
-        writer.write(np.zeros((48, 80, 3), np.float32))
-    with pytest.raises(ValueError, match=r"frame 1 is 80x50.*80x48"), VideoWriter(path, 25) as writer:
-        writer.write(np.zeros((48, 80, 3), np.uint8))
-        writer.write(np.zeros((50, 80, 3), np.uint8))
-    with pytest.raises(ValueError, match="no frame was written"), VideoWriter(path, 25):
-        pass
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    ("size", "frame_rate", "message"),
-    [
-        ((2, 16386), 25, r"found frames of 16386x2 \(width x height\), expected at most 16384 pixels a side"),
-        ((2, 2), 1e-9, "the video cannot be written: "),
-    ],
-)
-def test_video_that_cannot_be_written_is_named(tmp_path, size, frame_rate, message):
-    with (
-        pytest.raises(VideoWriteError, match=rf"clip\.mp4: {message}"),
-        VideoWriter(tmp_path / "clip.mp4", frame_rate) as writer,
-    ):
-        writer.write(np.zeros((*size, 3), np.uint8))
-    assert os.listdir(tmp_path) == []
-
-
-def test_folder_in_place_of_the_video_is_named(tmp_path):
-    (tmp_path / "clip.mp4").mkdir()
-    with (
-        pytest.raises(VideoWriteError, match=r"clip\.mp4: the video cannot be written: Is a directory"),
-        VideoWriter(tmp_path / "clip.mp4", 25) as writer,
-    ):
-        writer.write(np.zeros((2, 2, 3), np.uint8))
-    assert os.listdir(tmp_path) == ["clip.mp4"]
-
-
-@pytest.mark.parametrize("frame_rate", [0, -5, float("nan"), float("inf")])
-def test_writer_rejects_wrong_frame_rate(tmp_path, frame_rate):
-    with pytest.raises(ValueError, match="frame_rate is .*, expected a positive number"):
-        VideoWriter(tmp_path / "clip.mp4", frame_rate)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +192,7 @@ def test_video_that_changes_size_is_named(tmp_path):
     path.write_bytes(b"".join(parts))
     frames, message = read_until_error(VideoReader(path))
     assert len(frames) == 5
-    assert message == f"{path}: frame 5 is 80x64 (width x height), the frames before it are 80x48"
+    assert message.startswith(f"{path}: frame 5 is 80x64 (width x height), expected 80x48")
 
 
 def test_title_that_is_not_utf8_is_accepted(tmp_path):
@@ -364,17 +229,17 @@ def test_folder_is_read_in_natural_order(tmp_path):
 
 
 def test_folder_errors_name_file_and_frame(tmp_path):
-    with pytest.raises(VideoReadError, match=r"the folder holds no frame \(\.bmp, .*\.png"):
+    with pytest.raises(VideoReadError, match=r"found no image, expected frames \(\.bmp, .*\.png"):
         open_frames(tmp_path)
     for number in range(4):
         write_image(tmp_path / f"{number}.jpg", np.zeros((20, 30, 3), np.uint8))
     write_image(tmp_path / "2.jpg", np.zeros((21, 30, 3), np.uint8))
     frames, message = read_until_error(open_frames(tmp_path))
     assert len(frames) == 2
-    assert message == f"{tmp_path / '2.jpg'}: frame 2 is 30x21 (width x height), the frames before it are 30x20"
+    assert message.startswith(f"{tmp_path / '2.jpg'}: found 21 x 30, expected 20 x 30 (height x width)")
     (tmp_path / "1.jpg").write_bytes((tmp_path / "1.jpg").read_bytes()[:100])
     frames, message = read_until_error(open_frames(tmp_path))
-    assert len(frames) == 1 and message.startswith(f"{tmp_path / '1.jpg'}: unreadable image: ")
+    assert len(frames) == 1 and message.startswith(f"{tmp_path / '1.jpg'}: found ")
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
@@ -387,7 +252,7 @@ def test_image(tmp_path, suffix):
     (frame,) = source
     np.testing.assert_allclose(frame[8, 8], (10, 200, 90), atol=4)
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(VideoReadError, match=rf"image{suffix}: unreadable image"):
+    with pytest.raises(VideoReadError, match=rf"image{suffix}: found .*, expected an? "):
         open_frames(path)
 
 

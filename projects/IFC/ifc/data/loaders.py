@@ -5,7 +5,6 @@ import itertools
 import json
 import logging
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -24,12 +23,12 @@ from detectron2.data import (
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
-from PIL import Image
 from torch.utils.data import DataLoader
 
+from ..ytvis.images import check_image
 from ..ytvis.masks import require_masks
 from .coco_checks import check_image_sizes
-from .mapper import IMAGE_ERRORS, CocoClipDatasetMapper, MixedDatasetMapper, YTVISDatasetMapper, is_upright, read_frame
+from .mapper import CocoClipDatasetMapper, MixedDatasetMapper, YTVISDatasetMapper
 from .own import register_video_json
 from .records import PackedRecords, pack_once
 
@@ -38,8 +37,6 @@ logger = logging.getLogger(__name__)
 Record = dict[str, Any]
 Mapper = Callable[[Record], dict[str, Any]]
 
-# The last bytes of whole JPEG and PNG files, near the file's end.
-END_MARKERS = (b"\xff\xd9", b"IEND")
 CHECKING_THREADS = 8
 
 
@@ -54,8 +51,8 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader
         A loader whose batches are lists of IMS_PER_BATCH / (number of processes) clips.
 
     Raises:
-        FileNotFoundError: a json, image root or frame is missing.
-        ValueError: data or settings that do not fit; the message says which.
+        FileNotFoundError: a json or image root is missing.
+        ValueError: data, frames or settings that do not fit; the message says which.
     """
     names, world_size = list(cfg.DATASETS.TRAIN), comm.get_world_size()
     if not names:
@@ -227,8 +224,7 @@ def check_frames(records: Sequence[Record]) -> None:
     Only the headers and the last bytes of the files are read: 0.1 ms a file where the disk is no limit.
 
     Raises:
-        FileNotFoundError: a missing file.
-        ValueError: a file that is no image, truncated or of another size. The first fault in order is raised.
+        BadImageError: a file that is missing, no image, truncated or of another size; the first one in order.
     """
     start = time.perf_counter()
     chunks = [records[first : first + 32] for first in range(0, len(records), 32)]
@@ -238,24 +234,10 @@ def check_frames(records: Sequence[Record]) -> None:
 
 
 def _check_files(records: Iterable[Record]) -> int:
-    """Look at the files of some records; where the quick look leaves a doubt, read the file whole."""
+    """Check the files of some records; returns their number."""
     num_files = 0
     for record in records:
-        size = (record["height"], record["width"])
         for file_name in record.get("file_names") or [record["file_name"]]:
-            if not _looks_whole(file_name, size):
-                read_frame(file_name, "RGB", size)
+            check_image(PathManager.get_local_path(file_name), (record["height"], record["width"]))
             num_files += 1
     return num_files
-
-
-def _looks_whole(file_name: str, size: tuple[int, int]) -> bool:
-    try:
-        with PathManager.open(file_name, "rb") as file, Image.open(file) as image:
-            width, height = image.size
-            fits = is_upright(image) and (height, width) == size
-            file.seek(-min(12, file.seek(0, os.SEEK_END)), os.SEEK_END)
-            tail = file.read()
-    except IMAGE_ERRORS:
-        return False
-    return fits and any(marker in tail for marker in END_MARKERS)

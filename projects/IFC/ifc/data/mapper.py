@@ -1,33 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dataset dict -> the clip, video or image that the model takes. Only the frames that are used are decoded."""
 
-import io
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
-import simplejpeg
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import transforms as T
-from detectron2.data.detection_utils import read_image
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.file_io import PathManager
-from PIL import Image
 
 from ..regions import region
+from ..ytvis.images import read_rgb
 from ..ytvis.masks import require_masks
 from .augmentation import ClipAugmentation, build_augmentation, transform_masks
 from .clip_masks import RunLengthMasks, run_length_masks
 from .lazy_frames import LazyFrames
 
 IMAGE_FORMATS = ("RGB", "BGR")
-EXIF_ORIENTATION = 0x0112
-# What Pillow raises for damaged files, and for headers that announce more pixels than any real image has.
-IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
 class ClipMapper:
@@ -218,58 +211,8 @@ def sample_frames(length: int, num_frames: int, frame_range: int, shuffle: bool 
 
 @region("JPEG decode")
 def read_frame(file_name: str, image_format: str, size: tuple[int, int], reduction: int = 1) -> np.ndarray:
-    """Read one frame and check it.
-
-    Args:
-        file_name: an image file.
-        image_format: "RGB" or "BGR".
-        size: (height, width) that the data set's json says.
-        reduction: one of `REDUCTIONS`, by which the sides of a JPEG, not of other files, are divided and rounded up.
-
-    Returns:
-        (H, W, 3) uint8.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-        ValueError: the file is truncated, no image, or of another size.
-    """
-    height, width = size
-    expected = f"expected an image of {width}x{height} pixels (width x height)"
-    try:
-        image = _read_jpeg(file_name, image_format, reduction)
-        if image is None:
-            image, reduction = read_image(file_name, image_format), 1
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{file_name}: no such file, {expected}") from error
-    except IMAGE_ERRORS as error:
-        raise ValueError(f"{file_name}: not readable as an image ({error}), {expected}") from error
-    if image.shape[:2] != (math.ceil(height / reduction), math.ceil(width / reduction)):
-        raise ValueError(f"{file_name}: found an image of {image.shape[1]}x{image.shape[0]} pixels, {expected}")
-    return image
-
-
-def is_upright(image: Image.Image) -> bool:
-    """Whether an opened image is stored as it is to be seen; a camera may store it turned and note that."""
-    # The base class's method, as a PNG's own decodes the whole file.
-    return Image.Image.getexif(image).get(EXIF_ORIENTATION, 1) == 1
-
-
-def _read_jpeg(file_name: str, image_format: str, reduction: int) -> np.ndarray | None:
-    """A faultless, upright JPEG in color or gray as `read_image` reads it, in half of the time; None for other files.
-
-    Both decode with the same library, but Pillow's pixels are copied twice on their way into an array.
-    """
-    with PathManager.open(file_name, "rb") as file:
-        content = file.read()
-    with Image.open(io.BytesIO(content)) as header:
-        is_plain = header.format == "JPEG" and header.mode in ("L", "RGB")
-        if not is_plain or not is_upright(header):
-            return None
-        width, height = (math.ceil(side / reduction) for side in header.size)
-    try:
-        return simplejpeg.decode_jpeg(content, image_format, min_height=height, min_width=width, min_factor=reduction)
-    except ValueError:
-        return None  # Pillow mends it, or says what is wrong
+    """`ytvis.images.read_rgb` of any path that detectron2's PathManager knows."""
+    return read_rgb(PathManager.get_local_path(file_name), size, order=image_format, reduction=reduction)
 
 
 @region("record")

@@ -1,16 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading and writing video."""
 
-from .reading import (
-    FolderReader,
-    FrameSource,
-    ImageReader,
-    VideoReader,
-    VideoReadError,
-    VideoWriteError,
-    VideoWriter,
-    open_frames,
-)
+from .reading import FolderReader, FrameSource, ImageReader, VideoReader, VideoReadError, open_frames
+from .writing import VideoWriteError, VideoWriter
 
 __all__ = [
     "FolderReader",

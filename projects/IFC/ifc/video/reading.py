@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Reading and writing of video: frames come in as (H, W, 3) uint8 RGB arrays and go out the same way.
+Reading video: frames as (H, W, 3) uint8 RGB arrays.
 
 :func:`open_frames` gives one interface, :class:`FrameSource`, to video files, folders of frames and single images.
 Sources are lazy, hold one frame at a time, and may be iterated as often as wanted: a long video is read twice
@@ -10,39 +10,26 @@ Sources are lazy, hold one frame at a time, and may be iterated as often as want
 from __future__ import annotations
 
 import contextlib
-import math
 import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 
 import av
 import av.container
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
-from av.video.reformatter import ColorRange, Colorspace
-from detectron2.data.detection_utils import read_image
-from PIL import Image
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+from ..ytvis.images import SUFFIXES, list_frames, read_rgb
 
 # Titles that are not UTF-8 are no reason to reject a video. PyAV accepts them by itself from version 19 on.
 _LENIENT_METADATA = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 
-_BT709 = 1  # the code of BT.709 in H.264's tables of primaries, transfer functions and matrices
-
 
 class VideoReadError(ValueError):
-    """A video, folder of frames or image that cannot be read. The message names the file and, where there is one, the
-    frame."""
-
-
-class VideoWriteError(OSError):
-    """A video that cannot be written. The message names the file."""
+    """A video, folder of frames or image that cannot be read. The message names the file."""
 
 
 class FrameSource(ABC):
@@ -97,7 +84,9 @@ class VideoReader(FrameSource):
         with self._open() as (container, stream):
             for index, frame in enumerate(self._decode(container, stream)):
                 if frame.shape[:2] != self.size:
-                    raise VideoReadError(_size_change(f"{self.path}: frame {index}", frame, self.size))
+                    found, expected = ("{1}x{0}".format(*size) for size in (frame.shape, self.size))
+                    expected = f"expected {expected}, as the frames before it"
+                    raise VideoReadError(f"{self.path}: frame {index} is {found} (width x height), {expected}")
                 yield frame
 
     @contextlib.contextmanager
@@ -140,32 +129,34 @@ class FolderReader(FrameSource):
     """
     The image files of a folder, in natural order (frame2 before frame10). Other files and hidden ones are passed over.
 
+    Attributes:
+        files: the path of each frame.
+
     Raises:
-        VideoReadError: if the folder holds no image file or the first one cannot be read.
+        VideoReadError: if the folder holds no image file, two of one name but for the ending, or one that cannot be
+            read as its first.
     """
 
     frame_rate = None
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
-        self.files = sorted(
-            (f for f in self.path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".")),
-            key=_natural_key,
-        )
-        if not self.files:
-            raise VideoReadError(f"{self.path}: the folder holds no frame ({', '.join(IMAGE_SUFFIXES)})")
+        with _as_read_error():
+            self.files = self._list_files()
+            self.size = read_rgb(self.files[0]).shape[:2]
         self.num_frames = len(self.files)
-        self.size = _read_rgb(self.files[0]).shape[:2]
+
+    def _list_files(self) -> list[Path]:
+        return [self.path / name for name in list_frames(self.path)]
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        for index, file in enumerate(self.files):
-            frame = _read_rgb(file)
-            if frame.shape[:2] != self.size:
-                raise VideoReadError(_size_change(f"{file}: frame {index}", frame, self.size))
+        for file in self.files:
+            with _as_read_error():
+                frame = read_rgb(file, self.size)
             yield frame
 
 
-class ImageReader(FrameSource):
+class ImageReader(FolderReader):
     """
     A single image, as a source of one frame.
 
@@ -173,15 +164,16 @@ class ImageReader(FrameSource):
         VideoReadError: if the image cannot be read.
     """
 
-    frame_rate = None
-    num_frames = 1
+    def _list_files(self) -> list[Path]:
+        return [self.path]
 
-    def __init__(self, path: str | os.PathLike[str]):
-        self.path = Path(path)
-        self.size = _read_rgb(self.path).shape[:2]
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        yield _read_rgb(self.path)
+@contextlib.contextmanager
+def _as_read_error() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise VideoReadError(str(error)) from error
 
 
 def open_frames(path: str | os.PathLike[str]) -> FrameSource:
@@ -198,114 +190,7 @@ def open_frames(path: str | os.PathLike[str]) -> FrameSource:
         raise VideoReadError(f"{path}: no such file or folder")
     if not path.is_file():
         raise VideoReadError(f"{path}: found a pipe or a device, expected a file or a folder, which is read repeatedly")
-    return ImageReader(path) if path.suffix.lower() in IMAGE_SUFFIXES else VideoReader(path)
-
-
-class VideoWriter:
-    """
-    Write an MP4 file that browsers play: H.264, yuv420p, BT.709, the index in front of the frames.
-
-    A context manager. The file appears under its name when the context ends without an error; until then it has a
-    temporary name in the same folder, and after an error nothing is left. H.264's 4:2:0 sampling wants even sizes: a
-    frame of odd height or width gets its last row or column twice.
-
-    Args:
-        path: the file to write; an existing one is replaced.
-        frame_rate: frames a second.
-
-    Raises:
-        VideoWriteError: by any method, if the file cannot be written or its frames are larger than `max_side`.
-
-    Example:
-        >>> with VideoWriter("overlay.mp4", frame_rate=reader.frame_rate) as writer:
-        ...     for frame in reader:
-        ...         writer.write(frame)
-    """
-
-    max_side = 16384  # pixels; libx264 has no larger pictures
-
-    def __init__(self, path: str | os.PathLike[str], frame_rate: Fraction | float):
-        if not (math.isfinite(frame_rate) and frame_rate > 0):
-            raise ValueError(f"{path}: frame_rate is {frame_rate}, expected a positive number")
-        self.path = Path(path)
-        self.frame_rate = _small_fraction(frame_rate)
-        self.num_frames = 0
-        self._partial_path = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        self._container: av.container.OutputContainer | None = None
-        self._size: tuple[int, int] | None = None
-
-    def __enter__(self) -> VideoWriter:
-        return self
-
-    def write(self, frame: np.ndarray) -> None:
-        """
-        Append a frame.
-
-        Args:
-            frame: (H, W, 3) uint8 RGB; all frames of a file have one size.
-        """
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-            raise ValueError(f"{self.path}: frame is {frame.shape} {frame.dtype}, expected (H, W, 3) uint8")
-        if self._size is None:
-            self._size = frame.shape[:2]
-            self._require_size()
-            with self._naming_the_file():
-                self._start()
-        if frame.shape[:2] != self._size:
-            raise ValueError(_size_change(f"{self.path}: frame {self.num_frames}", frame, self._size))
-        height, width = self._size
-        even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        picture = av.VideoFrame.from_ndarray(even, format="rgb24").reformat(
-            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-        )
-        with self._naming_the_file():
-            self._container.mux(self._stream.encode(picture))
-        self.num_frames += 1
-
-    def _require_size(self) -> None:
-        height, width = self._size
-        if max(self._size) > self.max_side:
-            raise VideoWriteError(
-                f"{self.path}: found frames of {width}x{height} (width x height), expected at most {self.max_side} "
-                "pixels a side (H.264)"
-            )
-
-    def _start(self) -> None:
-        height, width = self._size
-        self._container = av.open(str(self._partial_path), "w", format="mp4", options={"movflags": "+faststart"})
-        stream = self._container.add_stream(
-            "libx264", rate=self.frame_rate, options={"crf": "20", "preset": "veryfast"}
-        )
-        stream.height, stream.width = height + height % 2, width + width % 2
-        stream.pix_fmt = "yuv420p"
-        # Untagged colors are guessed from the size, by each player in its own way.
-        codec = stream.codec_context
-        codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
-        self._stream = stream
-
-    @contextlib.contextmanager
-    def _naming_the_file(self) -> Iterator[None]:
-        try:
-            yield
-        except (av.FFmpegError, OSError) as error:
-            raise VideoWriteError(f"{self.path}: the video cannot be written: {_reason(error)}") from error
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            if exc_type is None:
-                if self._container is None:
-                    raise ValueError(f"{self.path}: no frame was written, a video needs at least one")
-                with self._naming_the_file():
-                    self._container.mux(self._stream.encode(None))
-                    self._container.close()
-                    os.replace(self._partial_path, self.path)
-        finally:
-            if self._container is not None:
-                with contextlib.suppress(av.FFmpegError):
-                    self._container.close()
-                self._partial_path.unlink(missing_ok=True)
+    return ImageReader(path) if path.suffix.lower() in SUFFIXES else VideoReader(path)
 
 
 def _estimate_num_frames(
@@ -318,13 +203,6 @@ def _estimate_num_frames(
     return round(container.duration * frame_rate / av.time_base)
 
 
-def _small_fraction(rate: Fraction | float) -> Fraction:
-    """The rate of which libav, with 32 bits for each part, can keep both: 1001 is the largest denominator of the usual
-    ones (30000/1001). Of a rate below 1, as time lapses have, the duration of a frame is kept as exactly."""
-    rate = Fraction(rate)
-    return rate.limit_denominator(1001) if rate >= 1 else 1 / (1 / rate).limit_denominator(1001)
-
-
 def _to_upright_rgb(frame: av.VideoFrame) -> np.ndarray:
     rgb = frame.to_ndarray(format="rgb24")
     side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
@@ -335,26 +213,6 @@ def _to_upright_rgb(frame: av.VideoFrame) -> np.ndarray:
     if abs(a) + abs(d) < abs(b) + abs(c):
         rgb, a, d = rgb.transpose(1, 0, 2), c, b
     return np.ascontiguousarray(rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
-
-
-def _read_rgb(file: Path) -> np.ndarray:
-    try:
-        # A copy, because PIL's own buffer is read-only.
-        return np.array(read_image(str(file), format="RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # PIL's for damaged files
-        raise VideoReadError(f"{file}: unreadable image: {error}") from error
-
-
-def _natural_key(file: Path) -> list[tuple[bool, int | str]]:
-    """Sort key that compares runs of digits as numbers."""
-    parts = re.split(r"(\d+)", file.name)
-    return [(part.isdecimal(), int(part) if part.isdecimal() else part) for part in parts if part]
-
-
-def _size_change(where: str, frame: np.ndarray, size: tuple[int, int]) -> str:
-    return (
-        f"{where} is {frame.shape[1]}x{frame.shape[0]} (width x height), the frames before it are {size[1]}x{size[0]}"
-    )
 
 
 def _reason(error: Exception) -> str:

@@ -15,7 +15,7 @@ from pycocotools import mask as mask_utils
 from ..datasets.check import CheckResult
 from ..faults import KINDS
 from ..format import Structure, Video
-from ..images import read_image
+from ..images import read_rgb
 from ..masks import read_masks
 from .html_page import HtmlPage, plot_text
 
@@ -138,7 +138,7 @@ def _add_samples(
         frame = _fullest_frame(video)
         try:
             path = os.path.join(image_root, video.file_names[frame])
-            pixels = read_image(path, ("RGB", "L", "P", "RGBA", "CMYK"), video.size, convert="RGB")
+            pixels = read_rgb(path, video.size)
         except (TypeError, ValueError):
             continue  # a fault that is listed, or would be if frames were checked
         picture, names = draw_masks(pixels, _good_masks(video, frame, categories))
