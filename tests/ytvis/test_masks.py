@@ -75,17 +75,14 @@ def test_a_damaged_rle_is_refused_or_a_whole_mask(place, value):
         assert mask_utils.decode(mask).sum() == areas[0]
 
 
-@given(
-    st.lists(
-        st.none()
-        | st.text(st.characters(min_codepoint=46, max_codepoint=113), max_size=8).map(
-            lambda counts: {"size": [2, 3], "counts": counts}
-        )
-        | st.lists(st.integers(-2, 7), max_size=4).map(lambda counts: {"size": [2, 3], "counts": counts})
-        | st.lists(st.lists(st.floats(-9, 9) | st.integers(-9, 9), max_size=8), max_size=2),
-        max_size=5,
-    )
+RLES = st.text(st.characters(min_codepoint=46, max_codepoint=113), max_size=8) | st.lists(
+    st.integers(-2, 7), max_size=4
 )
+POLYGONS = st.lists(st.lists(st.floats(-9, 9) | st.integers(-9, 9), max_size=8), max_size=2)
+SEGMENTATIONS = st.none() | POLYGONS | RLES.map(lambda counts: {"size": [2, 3], "counts": counts})
+
+
+@given(st.lists(SEGMENTATIONS, max_size=5))
 def test_many_together_are_read_as_each_alone(segmentations):
     masks, areas, errors = read_masks(segmentations, (2, 3))
     for index, segmentation in enumerate(segmentations):

@@ -130,6 +130,8 @@ REFUSED = {
     "too many boxes": (at(A, 0, "bboxes", [None] * 9), "annotations[0].bboxes"),
     "too few areas": (at(A, 0, "areas", []), "annotations[0].areas"),
     "negative area": (at(A, 0, "areas", 0, -1), "annotations[0].areas[0]"),
+    "areas no list": (at(A, 0, "areas", False), "annotations[0].areas"),
+    "boxes no list": (at(A, 0, "bboxes", {"0": 1}), "annotations[0].bboxes"),
     "area as text": (at(A, 0, "areas", 0, "42"), "annotations[0].areas[0]"),
     "area that is no number": (at(A, 0, "areas", 0, float("nan")), "annotations[0].areas[0]"),
     "area of more than a billion": (at(A, 0, "areas", 0, 1e10), "annotations[0].areas[0]"),

@@ -77,11 +77,12 @@ class Track:
 
 @dataclass(frozen=True)
 class AnnotatedTrack(Track):
-    """A track of the ground truth. `boxes` are the json's own, one a frame, or None."""
+    """A track of the ground truth. `areas` and `boxes` are the json's own, one a frame, or None."""
 
     annotation_id: int | None
     category_id: int
     is_crowd: bool
+    areas: Sequence[Any] | None
     boxes: Sequence[Any] | None
 
 
@@ -189,9 +190,15 @@ def read_annotation(video: Video, index: int, entry: Mapping[str, Any], log: Fau
     for frame, error in errors.items():
         log.add(error.kind, f"{place}.segmentations[{frame}]{error.field}", error.found, error.expected, frame)
     given = mask_areas if areas is None or log.faults else [area or 0 for area in areas]
-    is_crowd = bool(entry.get("iscrowd", 0))
     return AnnotatedTrack(
-        masks, mask_areas, mean_area(given), entry.get("id"), entry.get("category_id"), is_crowd, boxes
+        masks,
+        mask_areas,
+        mean_area(given),
+        annotation_id=entry.get("id"),
+        category_id=entry.get("category_id"),
+        is_crowd=bool(entry.get("iscrowd", 0)),
+        areas=areas,
+        boxes=boxes,
     )
 
 

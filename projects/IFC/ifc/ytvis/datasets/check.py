@@ -3,16 +3,17 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 from pycocotools import mask as mask_utils
 
 from ..masks import outline
 from ..parallel import map_videos
-from ..values import brief, is_list, is_number
+from ..values import brief, is_list
 from ..faults import Fault, FaultLog
 from ..images import BadImageError, check_image
 from ..files import read_json
@@ -147,69 +148,64 @@ def _compare_sizes(video: Video, index: int, entry: Mapping[str, Any], log: Faul
 def _compare_masks(
     track: AnnotatedTrack, index: int, entry: Mapping[str, Any], tolerance: Tolerance, log: FaultLog
 ) -> None:
-    """Compare areas and boxes with the masks that have no fault, and polygons with the frame."""
+    """Compare polygons with the frame, and areas and boxes with the masks, where none of them is refused in itself."""
     place, segmentations = f"annotations[{index}]", entry["segmentations"]
-    faulty = {fault.frame for fault in log.faults if fault.field.startswith(f"{place}.segmentations")}
-    if not faulty and not track.mask_areas.any():
+    refused = {(fault.field.removeprefix(f"{place}.").partition("[")[0], fault.frame) for fault in log.faults}
+    if not track.mask_areas.any() and not any(key == "segmentations" for key, _ in refused):
         log.add("empty track", f"{place}.segmentations", "no mask", "a mask on one frame at least", is_refused=False)
     present = [frame for frame, mask in enumerate(track.masks) if mask is not None]
-    boxes = dict(zip(present, mask_utils.toBbox([track.masks[frame] for frame in present]).tolist(), strict=True))
+    around = mask_utils.toBbox([track.masks[frame] for frame in present]).round().astype(int).tolist()
+    boxes = dict(zip(present, around, strict=True))
     for frame, segmentation in enumerate(segmentations):
-        if frame in faulty:
+        if ("segmentations", frame) in refused:
             continue
+        doubt = partial(log.add, frame=frame, is_refused=False)
         slack = 0.0
         if is_list(segmentation) and segmentation:
             slack = outline(segmentation) / 2
-            _check_points(segmentation, track.masks[frame]["size"], f"{place}.segmentations[{frame}]", frame, log)
-        areas = entry.get("areas")
-        if areas is not None and frame < len(areas):
-            _check_area(areas[frame], int(track.mask_areas[frame]), slack, tolerance, f"{place}.areas[{frame}]", frame, log)
-        if track.boxes is not None and frame < len(track.boxes):
-            box = [round(side) for side in boxes.get(frame, (0, 0, 0, 0))]
-            _check_box(track.boxes[frame], box, tolerance, f"{place}.bboxes[{frame}]", frame, log)
+            _check_points(segmentation, track.masks[frame]["size"], f"{place}.segmentations[{frame}]", doubt)
+        if track.areas is not None and frame < len(track.areas) and ("areas", frame) not in refused:
+            area = int(track.mask_areas[frame])
+            allowed = max(2.0, tolerance.area * area) + slack if area else 0.0
+            _check_area(track.areas[frame], area, allowed, f"{place}.areas[{frame}]", doubt)
+        if track.boxes is not None and frame < len(track.boxes) and ("bboxes", frame) not in refused:
+            box = boxes.get(frame, [0, 0, 0, 0])
+            _check_box(track.boxes[frame], box, tolerance.box, f"{place}.bboxes[{frame}]", doubt)
 
 
 def _check_points(
-    polygons: Sequence[Sequence[float]], size: Sequence[int], field: str, frame: int, log: FaultLog
+    polygons: Sequence[Sequence[float]], size: Sequence[int], field: str, doubt: Callable[..., None]
 ) -> None:
     """Check that points lie in the frame."""
-    height, width = size
+    limits = np.array([size[1], size[0]]) + POLYGON_MARGIN
     for index, polygon in enumerate(polygons):
-        points = zip(polygon[::2], polygon[1::2], strict=True)
-        low, high = -POLYGON_MARGIN, POLYGON_MARGIN
-        outside = [(x, y) for x, y in points if not (low <= x <= width + high and low <= y <= height + high)]
-        if outside:
-            expected = f"points in the frame of {width} x {height}"
-            log.add("polygon", f"{field}[{index}]", f"{brief(outside[0])}", expected, frame, is_refused=False)
+        points = np.array(polygon, dtype=np.float64).reshape(-1, 2)
+        outside = points[((points < -POLYGON_MARGIN) | (points > limits)).any(axis=1)]
+        if len(outside):
+            expected = f"points in the frame of {size[1]} x {size[0]}"
+            doubt("polygon", f"{field}[{index}]", f"a point at {outside[0].tolist()}", expected)
 
 
-def _check_area(
-    found: Any, area: int, slack: float, tolerance: Tolerance, field: str, frame: int, log: FaultLog
-) -> None:
-    if found is not None and not (is_number(found) and found >= 0):
-        return  # a fault of the json's
-    allowed = max(2.0, tolerance.area * area) + slack if area else 0.0
+def _check_area(found: float | None, area: int, allowed: float, field: str, doubt: Callable[..., None]) -> None:
     if abs((found or 0) - area) > allowed:
-        log.add("area", field, brief(found), f"{area} ± {allowed:.0f}, the mask's pixels", frame, is_refused=False)
+        doubt("area", field, brief(found), f"{area} ± {allowed:.0f}, the mask's pixels")
 
 
-def _check_box(found: Any, box: Sequence[int], tolerance: Tolerance, field: str, frame: int, log: FaultLog) -> None:
-    if found is None or found == []:
-        found = None
+def _check_box(
+    found: Sequence[float] | None, box: Sequence[int], allowed: float, field: str, doubt: Callable[..., None]
+) -> None:
+    if not found:
         if box[2] > 0:
-            log.add("box", field, brief(found), f"{box}, around the mask", frame, is_refused=False)
-        return
-    if not is_list(found) or len(found) != 4 or not all(map(is_number, found)):
-        return  # a fault of the json's
-    if box[2] == 0:
+            doubt("box", field, brief(found), f"{box}, around the mask")
+    elif box[2] == 0:
         if found[2] > 0 or found[3] > 0:
-            log.add("box", field, brief(found), "null, as there is no mask", frame, is_refused=False)
-        return
-    apart = [abs(ours - theirs) for ours, theirs in zip(_sides(found), _sides(box), strict=True)]
-    wrong = [side for side, pixels in zip(SIDES, apart, strict=True) if pixels > tolerance.box]
-    if wrong:
-        shown = f"{box} ± {tolerance.box:g}, around the mask"
-        log.add("box", field, f"{brief(found)} ({', '.join(wrong)} wrong)", shown, frame, is_refused=False)
+            doubt("box", field, brief(found), "null, as there is no mask")
+    else:
+        apart = [abs(ours - theirs) for ours, theirs in zip(_sides(found), _sides(box), strict=True)]
+        wrong = [side for side, pixels in zip(SIDES, apart, strict=True) if pixels > allowed]
+        if wrong:
+            shown = f"{box} ± {allowed:g}, around the mask"
+            doubt("box", field, f"{brief(found)} ({', '.join(wrong)} wrong)", shown)
 
 
 def _sides(box: Sequence[float]) -> tuple[float, float, float, float]:
