@@ -28,7 +28,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-# docs/installation.md says what this file is and what of it was compared with detectron2's tag v0.5.
+# docs/detectron2.md says what this file is, and what of it is checked.
 SDIST_NAME, SDIST_VERSION, SDIST_INFO = "detectron2-cdo", "0.5", "detectron2_cdo-0.5.dist-info"
 SDIST_SHA256 = "53c9e79e9cc943e80419c588ea44b5479507a8628ed14a4e06bd093e29311b18"
 LOCAL_VERSION = "+ifc.pure"

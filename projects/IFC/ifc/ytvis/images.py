@@ -148,6 +148,12 @@ def list_frames(folder: str | os.PathLike) -> list[str]:
     return names
 
 
+def video_frames(root: str | os.PathLike, folder: str) -> tuple[list[str], tuple[int, int]]:
+    """Paths of a video's frames, relative to `root`, and their size (height, width); as `list_frames`."""
+    names = [f"{folder}/{name}" for name in list_frames(Path(root) / folder)]
+    return names, image_size(Path(root) / names[0])
+
+
 def natural_order(name: str) -> tuple:
     """A key to sort names by that takes digits for numbers."""
     parts = re.split(r"([0-9]+)", name)

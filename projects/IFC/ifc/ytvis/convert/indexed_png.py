@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..files import read_json, whole_folder, write_json
-from ..images import image_size, list_frames, natural_order
+from ..images import natural_order, video_frames
 from ..tracked_video import Track, TrackedVideo, category_ids
 from ..values import brief, expect
 from .from_ytvis import ReadVideo, read_ytvis
@@ -128,8 +128,7 @@ def read_video(
     name: str, *, annotations: Path, frames: Path, classes: Mapping[str, Mapping[int, str]] | None, void: int | None
 ) -> TrackedVideo:
     """One video. Its masks are null on frames without a PNG, which need not all have one."""
-    file_names = [f"{name}/{frame}" for frame in list_frames(frames / name)]
-    size = image_size(frames / file_names[0])
+    file_names, size = video_frames(frames, name)
     modes = ("P", "L", "1")
     masks, annotated = read_label_maps(annotations / name, file_names, size, modes, lambda n, _: n not in (0, void))
     own_classes = dict.fromkeys(masks, CATEGORY) if classes is None else classes.get(name, {})

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Label maps: a picture for each annotated frame, in which a pixel's value is the number of its object."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,11 +12,8 @@ from ..images import read_image
 from ..tracked_video import Rle, encode
 from .from_ytvis import ReadVideo, label_map
 
-
-class Each(Protocol):
-    """How a function is applied to videos, in order: `map`, or `map_videos` with several processes."""
-
-    def __call__(self, function: Callable[[Any], Any], items: Sequence[Any], /) -> Iterator[Any]: ...
+Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+"""How a function is applied to videos, in order: `map`, or `map_videos` with several processes."""
 
 
 def read_label_maps(

@@ -12,7 +12,7 @@ ignores what is found in it just the same.
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..files import whole_folder
-from ..images import image_size, list_frames, natural_order
+from ..images import natural_order, video_frames
 from ..tracked_video import Rle, Track, TrackedVideo, encode
 from ..values import expect
 from .from_ytvis import ReadVideo, decode, read_ytvis
@@ -31,8 +31,6 @@ IGNORED_CLASS = 10
 MAX_NUMBER = 2**16 - 1
 MAX_CLASS = 64  # of which all numbers are that small
 FRAME_FOLDER = "img1"  # below a sequence's folder, in MOTSChallenge's layout
-
-Masks = dict[int, list[Rle | None]]  # by number of the object, T masks
 
 
 def read_categories(options: Sequence[str]) -> dict[str, int]:
@@ -98,11 +96,7 @@ def read_mots_text(
 
 def _frames(images: Path, name: str) -> tuple[list[str], tuple[int, int]]:
     """The paths of a sequence's frames, relative to `images`, and their size."""
-    folder = images / name
-    folder = folder / FRAME_FOLDER if (folder / FRAME_FOLDER).is_dir() else folder
-    names = list_frames(folder)
-    relative = PurePosixPath(folder.relative_to(images).as_posix())
-    return [str(relative / file_name) for file_name in names], image_size(folder / names[0])
+    return video_frames(images, f"{name}/{FRAME_FOLDER}" if (images / name / FRAME_FOLDER).is_dir() else name)
 
 
 def _read_png_sequence(name: str, *, instances: Path, images: Path, categories: dict[str, int]) -> TrackedVideo:
@@ -118,17 +112,27 @@ def _read_text_sequence(sequence: tuple[str, Path], *, images: Path, categories:
     frames = {_frame_number(file_name, images): frame for frame, file_name in enumerate(file_names)}
     if len(frames) < len(file_names):
         raise ValueError(f"{images / name}: found two frames of one number, expected each once")
-    masks: Masks = defaultdict(lambda: [None] * len(file_names))
-    for place, frame_number, number, rle in _read_lines(path, size):
+    masks: dict[int, list[Rle | None]] = defaultdict(lambda: [None] * len(file_names))
+    lines = path.read_text(encoding="ascii", errors="replace").split("\n")
+    for place, line in ((f"{path}: line {index}", line) for index, line in enumerate(lines, start=1) if line.strip()):
+        fields = line.split()
+        fits = len(fields) == 6 and all(re.fullmatch(r"[0-9]{1,9}", item) for item in fields[:5])
+        expect(fits, place, line.strip(), "frame object class height width rle, the first five whole numbers")
+        frame_number, number, category, height, width = map(int, fields[:5])
+        if category != number // 1000:
+            raise ValueError(f"{place}: found class {category}, expected {number // 1000}, as object {number} says")
         if not _is_object(number, place, categories):
             raise ValueError(f"{place}: found object 0, the background, expected 1000 * class + instance")
-        frame = frames.get(frame_number)
-        if frame is None:
+        if (height, width) != size:
+            raise ValueError(f"{place}: found {height} x {width}, expected the frames' {size[0]} x {size[1]}")
+        if frame_number not in frames:
             expected = f"one of the {len(frames)} in {images / name}"
             raise ValueError(f"{place}: found frame {frame_number}, expected {expected}")
-        if masks[number][frame] is not None:
+        if masks[number][frames[frame_number]] is not None:
             raise ValueError(f"{place}: found object {number} a second time on frame {frame_number}, expected it once")
-        masks[number][frame] = rle
+        # Written anew, as one mask has several texts and all but one of them are traps.
+        mask = decode({"size": [height, width], "counts": fields[5]}, size, place)
+        masks[number][frames[frame_number]] = encode(mask)
     return TrackedVideo(file_names, size, _tracks(masks, categories))
 
 
@@ -137,25 +141,6 @@ def _frame_number(file_name: str, images: Path | None = None) -> int:
     place = file_name if images is None else images / file_name
     expect(re.fullmatch(r"[0-9]{1,9}", stem), f"{place}: name", stem, "the frame's number")
     return int(stem)
-
-
-def _read_lines(path: Path, size: tuple[int, int]) -> Iterator[tuple[str, int, int, Rle]]:
-    """Place, frame, number of the object, and mask of each line."""
-    with open(path, encoding="ascii", errors="replace") as file:
-        for index, line in enumerate(file, start=1):
-            place, fields = f"{path}: line {index}", line.split()
-            if not fields:
-                continue
-            fits = len(fields) == 6 and all(re.fullmatch(r"[0-9]{1,9}", item) for item in fields[:5])
-            expect(fits, place, line.strip(), "frame object class height width rle, the first five whole numbers")
-            frame, number, category, height, width = map(int, fields[:5])
-            if category != number // 1000:
-                raise ValueError(f"{place}: found class {category}, expected {number // 1000}, as object {number} says")
-            if (height, width) != size:
-                raise ValueError(f"{place}: found {height} x {width}, expected the frames' {size[0]} x {size[1]}")
-            mask = decode({"size": [height, width], "counts": fields[5]}, size, place)
-            # Written anew, as one mask has several texts and all but one of them are traps.
-            yield place, frame, number, encode(mask)
 
 
 def _is_object(number: int, place: str | Path, categories: Mapping[str, int]) -> bool:
@@ -167,7 +152,7 @@ def _is_object(number: int, place: str | Path, categories: Mapping[str, int]) ->
     return number != 0
 
 
-def _tracks(masks: Masks, categories: Mapping[str, int]) -> list[Track]:
+def _tracks(masks: Mapping[int, list[Rle | None]], categories: Mapping[str, int]) -> list[Track]:
     names = {number: [name] for name, number in categories.items()} | {IGNORED_CLASS: list(categories)}
     return [
         Track(name, track_masks, number, is_crowd=number // 1000 == IGNORED_CLASS)

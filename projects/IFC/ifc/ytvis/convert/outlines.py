@@ -4,12 +4,12 @@
 import math
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from ..images import image_size, list_frames
+from ..images import video_frames
 from ..masks import fill_polygons
 from ..tracked_video import Rle, encode
 from ..values import brief
@@ -88,6 +88,4 @@ def find_frames(
     if found in used:
         raise ValueError(f"{place}: found the frames of {used[found]}, {found}, expected a folder of its own")
     used[found] = place
-    folder = Path(image_root) / found
-    frames = list_frames(folder)
-    return [f"{found}/{name}" for name in frames], image_size(folder / frames[0])
+    return video_frames(image_root, found)

@@ -2,15 +2,10 @@
 """XML of unknown origin."""
 
 import os
-from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 MAX_DEPTH = 50
-
-
-class _RefusedError(ValueError):
-    """XML that is well-formed but not read."""
 
 
 def read_xml(path: str | os.PathLike) -> Element:
@@ -25,16 +20,20 @@ def read_xml(path: str | os.PathLike) -> Element:
     """
     builder = TreeBuilder()
     depth = 0
+    refused = None
     parser = expat.ParserCreate()
     parser.buffer_text = True
+
+    def refuse(found: str, expected: str) -> None:
+        nonlocal refused
+        refused = ValueError(f"{path}: line {parser.CurrentLineNumber}: found {found}, expected {expected}")
+        raise refused
 
     def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth
         depth += 1
         if depth > MAX_DEPTH:
-            raise _RefusedError(
-                f"{path}: line {parser.CurrentLineNumber}: found elements nested more than {MAX_DEPTH} deep"
-            )
+            refuse(f"elements nested more than {MAX_DEPTH} deep", "XML of a data set")
         builder.start(name, {**attributes, "": f"{path}: line {parser.CurrentLineNumber}"})
 
     def end(name: str) -> None:
@@ -42,21 +41,16 @@ def read_xml(path: str | os.PathLike) -> Element:
         depth -= 1
         builder.end(name)
 
-    def refuse(*_: Any) -> None:
-        raise _RefusedError(f"{path}: line {parser.CurrentLineNumber}: found a document type, expected XML without one")
-
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, builder.data
-    parser.StartDoctypeDeclHandler = refuse
+    parser.StartDoctypeDeclHandler = lambda *_: refuse("a document type", "XML without one")
     try:
         with open(path, "rb") as file:
             parser.ParseFile(file)
     except expat.ExpatError as error:
         place = f"line {error.lineno}, column {error.offset + 1}"
         raise ValueError(f"{path}: found no valid XML at {place}: {expat.ErrorString(error.code)}") from None
-    except _RefusedError:
-        raise
     except (LookupError, ValueError) as error:  # an encoding that does not exist, or that expat does not know
-        raise ValueError(f"{path}: found no valid XML: {error}") from None
+        raise refused or ValueError(f"{path}: found no valid XML: {error}") from None
     return builder.close()
 
 
