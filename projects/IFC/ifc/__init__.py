@@ -5,7 +5,9 @@ Importing it registers the meta-architecture `Ifc` and the data sets of `ifc.dat
 loaded, else as soon as it is. So `ifc.ytvis`, `ifc.video` and the programs' --help need neither torch nor detectron2.
 """
 
+import warnings
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from wrapt import when_imported
@@ -14,9 +16,17 @@ _HOMES = {"Ifc": "meta_arch", "VideoSegmenter": "predictor", "add_ifc_config": "
 
 __all__ = ["Ifc", "VideoSegmenter", "add_ifc_config"]
 
-# By module, not by name: such a module may itself be what is loading detectron2.
-when_imported("detectron2.data")(lambda _: import_module(".data.catalog", __name__))
-when_imported("detectron2.modeling")(lambda _: import_module(".meta_arch", __name__))
+
+@when_imported("detectron2")
+def _register(_: ModuleType) -> None:
+    # detectron2 v0.5 was written for torch 1.9. What it uses that has come out of fashion since, users cannot change.
+    for kind in (FutureWarning, UserWarning):
+        warnings.filterwarnings("ignore", r".*\bdeprecated\b", kind, r"detectron2\.(?!projects\.)")
+    with warnings.catch_warnings():  # these, of what detectron2 and fvcore script, have torch's own address
+        warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated", FutureWarning)
+        import_module("detectron2.modeling")
+    for name in ("data.catalog", "meta_arch"):  # either may itself be what is loading detectron2
+        import_module(f".{name}", __name__)
 
 
 def __getattr__(name: str) -> Any:

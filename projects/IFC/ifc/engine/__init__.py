@@ -5,17 +5,17 @@ import detectron2.modeling  # noqa: F401 - first, so that ifc registers while no
 
 from .checkpoint import IfcCheckpointer
 from .config_file import build_model, check_config, check_test_datasets, setup_config
-from .launch import check_processes, launch
+from .launch import Processes, launch
 from .optimizer import build_optimizer
 from .trainer import Trainer
 
 __all__ = [
     "IfcCheckpointer",
+    "Processes",
     "Trainer",
     "build_model",
     "build_optimizer",
     "check_config",
-    "check_processes",
     "check_test_datasets",
     "launch",
     "setup_config",

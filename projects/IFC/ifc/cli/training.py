@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A training or an evaluation, from its command line to its numbers. It loads torch: import it after --help."""
+
+import logging
+import sys
+from argparse import Namespace
+
+from detectron2.config import CfgNode
+from detectron2.engine import default_setup
+from detectron2.evaluation import verify_results
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+
+from ..engine import IfcCheckpointer, Processes, Trainer, launch, setup_config
+from ..evaluation.evaluator import IncompleteResultsError
+from .program import one_clear_error, print_anything
+
+
+def run(args: Namespace) -> None:
+    """Start the processes that `args` (see `add_training_options`) asks for, and wait for them."""
+    with one_clear_error():
+        cfg = setup_config(args.config_file, args.opts, args.resume)
+        device = cfg.MODEL.DEVICE
+        processes = Processes(args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, device)
+    launch(main, processes, args=(args, cfg))
+
+
+def main(args: Namespace, cfg: CfgNode) -> dict | None:
+    """One process: train, or with --eval-only evaluate."""
+    print_anything()
+    with one_clear_error():
+        set_up(args, cfg)
+    return evaluate(args, cfg) if args.eval_only else train(args, cfg)
+
+
+def set_up(args: Namespace, cfg: CfgNode) -> None:
+    """detectron2's `default_setup`, whose pages on machine and configuration go to the log file alone."""
+    names = ("detectron2", "fvcore", "ifc")
+    loggers = [setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name=name) for name in names]
+    terminals = [handler for logger in loggers for handler in logger.handlers if handler.stream is sys.stdout]
+    for terminal in terminals:
+        terminal.setLevel(logging.ERROR)
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it misses a GPU wherever there is nvcc
+    default_setup(cfg, args)
+    for terminal in terminals:
+        terminal.setLevel(logging.INFO)
+    loggers[-1].info(f"Configuration: {cfg.OUTPUT_DIR}/config.yaml; these messages and more: {cfg.OUTPUT_DIR}/log.txt")
+
+
+def train(args: Namespace, cfg: CfgNode) -> dict | None:
+    """Train on DATASETS.TRAIN, then evaluate on DATASETS.TEST; with --resume continue from the last checkpoint."""
+    with one_clear_error():
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=args.resume)
+    with one_clear_error((FloatingPointError, IncompleteResultsError)):
+        return trainer.train()
+
+
+def evaluate(args: Namespace, cfg: CfgNode) -> dict:
+    """Evaluate MODEL.WEIGHTS (with --resume: the last checkpoint) on DATASETS.TEST; numbers by data set."""
+    with one_clear_error():
+        if not cfg.DATASETS.TEST:
+            raise ValueError("DATASETS.TEST is empty, expected names of data sets")
+        evaluators = Trainer.build_evaluators(cfg)
+        model = Trainer.build_model(cfg)
+        IfcCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+    with one_clear_error((IncompleteResultsError,)):
+        results = Trainer.test(cfg, model, evaluators)
+    if comm.is_main_process():
+        verify_results(cfg, results)
+    return results
