@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""train_net.py as users run it, and its main function in this process."""
+"""train_net.py as users run it, and what it runs, in this process."""
 
-import importlib.util
+import argparse
 import json
 import logging
 import os
@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from detectron2.engine import default_argument_parser
 from detectron2.utils import logger as detectron2_logger
 from engine.tiny import register_data, tiny_config, tiny_model, write_config, write_data
 
+from ifc.cli import training
+from ifc.cli.arguments import add_training_options
 from ifc.data import mapper
 
 PROGRAM = Path(__file__).parents[1] / "projects" / "IFC" / "train_net.py"
@@ -33,14 +36,6 @@ def data(tmp_path_factory) -> Path:
     for split in ("train", "val", "coco_train", "coco_val"):
         DatasetCatalog.pop(f"{PREFIX}_{split}")
         MetadataCatalog.pop(f"{PREFIX}_{split}")
-
-
-@pytest.fixture(scope="module")
-def train_net():
-    spec = importlib.util.spec_from_file_location("train_net", PROGRAM)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(autouse=True)
@@ -87,11 +82,29 @@ def assert_one_error(ended: subprocess.CompletedProcess, message: str):
     assert ended.returncode == 1
 
 
-def arguments(*words: str):
-    return default_argument_parser().parse_args(list(words))
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_training_options(parser)
+    return parser.parse_args(list(words))
 
 
-def test_two_processes_train_and_evaluate_as_one(data, train_net, tmp_path, half_the_threads):
+def test_options_are_detectron2s():
+    words = ["--eval-only", "--resume", "--num-gpus", "4", "--dist-url", "auto", "SOLVER.MAX_ITER", "--3"]
+    for given in ([], words):
+        assert arguments(*given) == default_argument_parser().parse_args(given)
+
+
+def test_help_comes_at_once():
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        ended = subprocess.run([sys.executable, str(PROGRAM), "--help"], capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - start)
+    assert "--num-gpus" in ended.stdout and "MODEL.WEIGHTS path/to/model.pth" in ended.stdout
+    assert min(seconds) < 0.5
+
+
+def test_two_processes_train_and_evaluate_as_one(data, tmp_path, half_the_threads):
     """End to end, on three videos, of which one process sees two: the results are those of one process."""
     torch.save(tiny_model(tiny_config(tmp_path)).state_dict(), tmp_path / "start.pth")
     ended = run(tmp_path, data, "--num-gpus=2", "SOLVER.MAX_ITER", "3", "MODEL.WEIGHTS", str(tmp_path / "start.pth"))
@@ -104,7 +117,7 @@ def test_two_processes_train_and_evaluate_as_one(data, train_net, tmp_path, half
     folder.mkdir()
     weights = ["MODEL.WEIGHTS", output / "model_final.pth"]
     cfg = tiny_config(folder, "DATASETS.TEST", (f"{PREFIX}_val",), *weights)
-    results = train_net.main(arguments("--eval-only"), cfg)
+    results = training.main(arguments("--eval-only"), cfg)
     expected = json.loads((folder / "output" / "inference" / "results.json").read_text())
     found = json.loads((output / "inference" / "results.json").read_text())
     assert {track["video_id"] for track in found} == {1, 2, 3}
@@ -148,9 +161,9 @@ def test_an_error_is_one_line(tmp_path):
         (["--eval-only", "--resume"], [], "error: checkpoint {folder}/output/gone.pth: no such file"),
     ],
 )
-def test_errors_before_any_work(data, train_net, tmp_path, monkeypatch, words, opts, message):
+def test_errors_before_any_work(data, tmp_path, monkeypatch, words, opts, message):
     for step in ("test", "train"):
-        monkeypatch.setattr(train_net.Trainer, step, lambda *_: pytest.fail("work has begun"))
+        monkeypatch.setattr(training.Trainer, step, lambda *_: pytest.fail("work has begun"))
     (tmp_path / "broken.pth").write_bytes(b"broken")
     names = ["DATASETS.TRAIN", (f"{PREFIX}_train",), "DATASETS.TEST", (f"{PREFIX}_val",)]
     if "--resume" in words:
@@ -159,24 +172,24 @@ def test_errors_before_any_work(data, train_net, tmp_path, monkeypatch, words, o
     opts = [opt.format(folder=tmp_path) if isinstance(opt, str) else opt for opt in opts]
     cfg = tiny_config(tmp_path, *names, *opts)
     with pytest.raises(SystemExit) as end:
-        train_net.main(arguments(*words), cfg)
+        training.main(arguments(*words), cfg)
     assert end.value.code.startswith(message.format(folder=tmp_path))
     assert "\n" not in end.value.code
 
 
-def test_evaluating_the_last_checkpoint(data, train_net, tmp_path, monkeypatch):
+def test_evaluating_the_last_checkpoint(data, tmp_path, monkeypatch):
     """With --resume, MODEL.WEIGHTS is not what is evaluated."""
     evaluated = []
-    monkeypatch.setattr(train_net.Trainer, "test", lambda cfg, model, _: evaluated.append(model) or {})
+    monkeypatch.setattr(training.Trainer, "test", lambda cfg, model, _: evaluated.append(model) or {})
     names = ["DATASETS.TRAIN", (f"{PREFIX}_train",), "DATASETS.TEST", (f"{PREFIX}_val",)]
-    train_net.main(arguments(), tiny_config(tmp_path, *names))
+    training.main(arguments(), tiny_config(tmp_path, *names))
     last = torch.load(tmp_path / "output" / "model_final.pth")["model"]
     first = {name: torch.zeros_like(value) for name, value in last.items()}
     torch.save(first, tmp_path / "first.pth")
     cfg = tiny_config(tmp_path, *names, "MODEL.WEIGHTS", tmp_path / "first.pth")
     evaluated.clear()
     for words, weights in ((["--eval-only"], first), (["--eval-only", "--resume"], last)):
-        train_net.main(arguments(*words), cfg)
+        training.main(arguments(*words), cfg)
         own = evaluated.pop().state_dict()
         assert all(torch.equal(own[name], weights[name]) for name in own if name != "criterion.empty_weight")
 
@@ -193,15 +206,15 @@ def test_classes_that_the_terminal_cannot_show(data, tmp_path, monkeypatch):
     assert "Logging error" not in ended.stderr
 
 
-def test_expected_results_decide_the_status(data, train_net, tmp_path):
+def test_expected_results_decide_the_status(data, tmp_path):
     expected = ["TEST.EXPECTED_RESULTS", [["segm", "AP", -10.0, 1.0]]]
     cfg = tiny_config(tmp_path, "DATASETS.TEST", (f"{PREFIX}_val",), *expected)
     with pytest.raises(SystemExit) as end:
-        train_net.main(arguments("--eval-only"), cfg)
+        training.main(arguments("--eval-only"), cfg)
     assert end.value.code == 1
 
 
-def test_a_frame_that_breaks_is_said_after_the_results_are_written(data, train_net, tmp_path, monkeypatch):
+def test_a_frame_that_breaks_is_said_after_the_results_are_written(data, tmp_path, monkeypatch):
     read_frame = mapper.read_frame
 
     def read_until(file_name, *args):
@@ -216,23 +229,23 @@ def test_a_frame_that_breaks_is_said_after_the_results_are_written(data, train_n
     with pytest.raises(
         SystemExit, match="error: .* video 2 could be read in part only: .*00001/00003.jpg: not readable"
     ):
-        train_net.main(arguments("--eval-only"), cfg)
+        training.main(arguments("--eval-only"), cfg)
     results = json.loads((tmp_path / "output" / "inference" / "results.json").read_text())
     assert {track["video_id"] for track in results} == {1, 2, 3}
     broken = [track["segmentations"] for track in results if track["video_id"] == 2]
     assert any(masks[2] for masks in broken) and not any(any(masks[3:]) for masks in broken)
 
 
-def test_a_training_that_diverges_ends_with_one_line(data, train_net, tmp_path):
+def test_a_training_that_diverges_ends_with_one_line(data, tmp_path):
     opts = ["SOLVER.BASE_LR", "1e30", "SOLVER.CLIP_GRADIENTS.ENABLED", False, "SOLVER.MAX_ITER", 9]
     cfg = tiny_config(tmp_path, "DATASETS.TRAIN", (f"{PREFIX}_train",), "DATASETS.TEST", (), *opts)
     with pytest.raises(SystemExit, match="^error: the matching scores are not finite"):
-        train_net.main(arguments(), cfg)
+        training.main(arguments(), cfg)
 
 
-def test_log_has_the_packages_own_messages(data, train_net, tmp_path):
+def test_log_has_the_packages_own_messages(data, tmp_path):
     cfg = tiny_config(tmp_path, "DATASETS.TEST", (f"{PREFIX}_val",))
-    train_net.main(arguments("--eval-only"), cfg)
+    training.main(arguments("--eval-only"), cfg)
     for handler in logging.getLogger("ifc").handlers:
         handler.flush()
     log = (tmp_path / "output" / "log.txt").read_text()

@@ -350,13 +350,6 @@ def test_reduction_is_the_largest_that_needs_no_enlarging(cfg):
         assert augmentation.reduction(augmentation.for_clip(), (1920, 1080)) == expected
 
 
-@pytest.mark.parametrize("mapper_class", [YTVISDatasetMapper, CocoClipDatasetMapper])
-def test_no_reduced_decoding_of_what_is_cropped(cfg, mapper_class):
-    cfg.INPUT.REDUCED_DECODE = cfg.INPUT.CROP.ENABLED = True
-    with pytest.raises(ValueError, match="INPUT.REDUCED_DECODE: found True, expected False with INPUT.CROP.ENABLED"):
-        mapper_class(cfg, is_train=True)
-
-
 # Faulty frames
 
 
@@ -370,26 +363,3 @@ def test_frame_of_another_size(cfg, tiny, videos):
     Image.new("RGB", (24, 40)).save(tiny.frame(1, 3))
     with pytest.raises(BadImageError, match=f"^{re.escape(str(tiny.frame(1, 3)))}: found 40 x 24, expected 24 x 40"):
         list(YTVISDatasetMapper(cfg, is_train=False)(videos[1])["image"])
-
-
-# Configuration
-
-
-@pytest.mark.parametrize("mapper_class", [YTVISDatasetMapper, CocoClipDatasetMapper])
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("FORMAT", "L", "INPUT.FORMAT: found 'L', expected one of 'RGB', 'BGR'"),
-        ("SAMPLING_FRAME_NUM", 0, "INPUT.SAMPLING_FRAME_NUM: found 0, expected at least 1"),
-    ],
-)
-def test_settings_that_do_not_exist(cfg, mapper_class, key, value, message):
-    cfg.merge_from_list([f"INPUT.{key}", value])
-    with pytest.raises(ValueError, match=message):
-        mapper_class(cfg, is_train=True)
-
-
-def test_negative_range(cfg):
-    cfg.INPUT.SAMPLING_FRAME_RANGE = -1
-    with pytest.raises(ValueError, match="INPUT.SAMPLING_FRAME_RANGE: found -1"):
-        YTVISDatasetMapper(cfg, is_train=True)

@@ -81,7 +81,6 @@ def test_number_of_classes_of_nothing(tmp_path, variant):
     for names, message in (((), "without data sets in DATASETS.TRAIN"), ((images,), f"'{images}' lists no classes")):
         found = error_of(tmp_path, "DATASETS.TRAIN", names, "MODEL.IFC.NUM_CLASSES", 0)
         assert re.match(f"MODEL.IFC.NUM_CLASSES: found 0, expected a number.*{message}", found)
-    assert error_of(tmp_path, "MODEL.IFC.NUM_CLASSES", -1) == "MODEL.IFC.NUM_CLASSES: found -1, expected at least 1"
 
 
 def test_own_data_sets_that_cannot_be_used(tmp_path, own):
@@ -169,63 +168,81 @@ def test_config_file_cannot_run_code(tmp_path):
         ("INPUT.FORMAT", "YUV"),
         ("INPUT.MIN_SIZE_TRAIN_SAMPLING", "by_clip"),
         ("INPUT.RANDOM_FLIP", "diagonal"),
-        ("INPUT.AUGMENTATIONS", ["brightness", "hue"]),
         ("INPUT.CROP.TYPE", "absolute_rang"),
+        ("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"),
         ("SOLVER.OPTIMIZER", "ADAM"),
         ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "full"),
     ],
 )
 def test_values_that_do_not_exist(tmp_path, key, value):
-    message = error_of(tmp_path, key, value)
-    wrong = value[-1] if isinstance(value, list) else value
-    assert message.startswith(f"{key}: found {wrong!r}, expected one of ")
+    assert error_of(tmp_path, key, value).startswith(f"{key}: found {value!r}, expected one of ")
+
+
+CROP = ["INPUT.CROP.ENABLED", True, "INPUT.CROP.SIZE"]
+PIXELS = ["INPUT.CROP.TYPE", "absolute_range", *CROP]
+RANGE = ["INPUT.MIN_SIZE_TRAIN_SAMPLING", "range", "INPUT.MIN_SIZE_TRAIN"]
+BY_CLIP = ["INPUT.MIN_SIZE_TRAIN_SAMPLING", "range_by_clip", "INPUT.MIN_SIZE_TRAIN"]
 
 
 @pytest.mark.parametrize(
-    ("opts", "message"),
+    ("opts", "expected"),
     [
-        (["INPUT.SAMPLING_FRAME_NUM", 0], "INPUT.SAMPLING_FRAME_NUM: found 0, expected at least 1"),
-        (["MODEL.IFC.FRAMES_PER_BATCH", -1], "MODEL.IFC.FRAMES_PER_BATCH: found -1, expected 0 or more"),
-        (["MODEL.IFC.WINDOWS_PER_BATCH", -2], "MODEL.IFC.WINDOWS_PER_BATCH: found -2, expected 0 or more"),
-        (["MODEL.IFC.CLIP_STRIDE", 0], "MODEL.IFC.CLIP_STRIDE: found 0, expected at least 1"),
-        (["MODEL.IFC.CLIP_STRIDE", 3], "MODEL.IFC.CLIP_STRIDE: found 3, expected at most 2, the frames of a window"),
-        (["MODEL.IFC.NUM_OBJECT_QUERIES", 0], "MODEL.IFC.NUM_OBJECT_QUERIES: found 0, expected at least 1"),
-        (["MODEL.IFC.DEC_LAYERS", 0], "MODEL.IFC.DEC_LAYERS: found 0, expected at least 1"),
-        (["MODEL.IFC.MASK_STRIDE", 0], "MODEL.IFC.MASK_STRIDE: found 0, expected at least 1"),
-        (["MODEL.IFC.NHEADS", 5], "MODEL.IFC.HIDDEN_DIM: found 32, expected a multiple of NHEADS, 5"),
-        (["MODEL.IFC.DROPOUT", 1.0], "MODEL.IFC.DROPOUT: found 1.0, expected 0 or more and less than 1"),
-        (["INPUT.SAMPLING_FRAME_RANGE", -1], "INPUT.SAMPLING_FRAME_RANGE: found -1, expected at least 0"),
-        (["INPUT.MIN_SIZE_TEST", -1], "INPUT.MIN_SIZE_TRAIN or MIN_SIZE_TEST: found (-1,), expected 0 or more pixels"),
-        (["INPUT.MIN_SIZE_TRAIN", (1, 2, 3), "INPUT.MIN_SIZE_TRAIN_SAMPLING", "range_by_clip"], "INPUT.MIN_SIZE_TRAIN"),
-        (
-            ["INPUT.CROP.ENABLED", True, "INPUT.CROP.SIZE", [2.0, 0.5]],
-            "INPUT.CROP.SIZE: found [2.0, 0.5], expected two",
-        ),
-        (["MODEL.IFC.NO_OBJECT_WEIGHT", -0.5], "MODEL.IFC.NO_OBJECT_WEIGHT: found -0.5, expected 0 or more"),
-        (["MODEL.IFC.DICE_WEIGHT", "1e999"], "MODEL.IFC.DICE_WEIGHT: found inf, expected 0 or more"),
-        (["MODEL.PIXEL_MEAN", [1.0, 2.0]], "MODEL.PIXEL_MEAN: found [1.0, 2.0], expected three numbers, one a channel"),
-        (
-            ["MODEL.PIXEL_STD", [1.0, 0.0, 1.0]],
-            "MODEL.PIXEL_STD: found [1.0, 0.0, 1.0], expected three numbers above 0",
-        ),
-        (["MODEL.IFC.ENC_LAYERS", "None"], "MODEL.IFC.ENC_LAYERS: found no value, expected one such as 3"),
-        (["DATASETS.VIDEO_JSON", "None"], "DATASETS.VIDEO_JSON: found no value, expected one such as []"),
-        (["SOLVER.MAX_ITER", 0], "SOLVER.MAX_ITER: found 0, expected at least 1"),
-        (["SOLVER.CHECKPOINT_PERIOD", 0], "SOLVER.CHECKPOINT_PERIOD: found 0, expected at least 1"),
-        (["SOLVER.BASE_LR", -0.1], "SOLVER.BASE_LR: found -0.1, expected 0 or more"),
-        (["SOLVER.BACKBONE_MULTIPLIER", -0.1], "SOLVER.BACKBONE_MULTIPLIER: found -0.1, expected 0 or more"),
-        (["SOLVER.WEIGHT_DECAY", "1e999"], "SOLVER.WEIGHT_DECAY: found inf, expected 0 or more"),
-        (
-            ["SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 0.0],
-            "SOLVER.CLIP_GRADIENTS.CLIP_VALUE: found 0.0, expected more than 0",
-        ),
-        (["SOLVER.REFERENCE_WORLD_SIZE", 4], "SOLVER.IMS_PER_BATCH: found 2, expected a multiple of SOLVER.REFERENCE_"),
-        (["MODEL.DEVICE", "gpu"], "MODEL.DEVICE: found 'gpu', expected 'cuda' or 'cpu'"),
-        (["SOLVER.AMP.ENABLED", True], "SOLVER.AMP.ENABLED: found True, expected False with MODEL.DEVICE 'cpu'"),
+        (["INPUT.SAMPLING_FRAME_NUM", 0], "at least 1"),
+        (["MODEL.IFC.FRAMES_PER_BATCH", -1], "0 or more"),
+        (["MODEL.IFC.WINDOWS_PER_BATCH", -2], "0 or more"),
+        (["MODEL.IFC.CLIP_STRIDE", 0], "at least 1"),
+        (["MODEL.IFC.CLIP_STRIDE", 3], "at most 2, the frames of a window"),
+        (["MODEL.IFC.NUM_OBJECT_QUERIES", 0], "at least 1"),
+        (["MODEL.IFC.DEC_LAYERS", 0], "at least 1"),
+        (["MODEL.IFC.MASK_STRIDE", 0], "at least 1"),
+        (["MODEL.IFC.NHEADS", 5, "MODEL.IFC.HIDDEN_DIM", 32], "a multiple of MODEL.IFC.NHEADS, 5"),
+        (["MODEL.IFC.HIDDEN_DIM", 48], "and of 32"),
+        (["MODEL.IFC.DROPOUT", 1.0], "0 or more and less than 1"),
+        (["INPUT.SAMPLING_FRAME_RANGE", -1], "0 or more"),
+        (["INPUT.MAX_SIZE_TRAIN", 0], "at least 1"),
+        (["INPUT.MIN_SIZE_TEST", -1], "0 or more"),
+        (["INPUT.MIN_SIZE_TRAIN", ()], "whole numbers of pixels"),
+        (["INPUT.MIN_SIZE_TRAIN", (-1,)], "whole numbers of pixels"),
+        (["INPUT.MIN_SIZE_TRAIN", ("a",)], "whole numbers of pixels"),
+        ([*RANGE, (30,)], "(smallest, largest) for 'range'"),
+        ([*RANGE, (50, 30)], "(smallest, largest) for 'range'"),
+        ([*BY_CLIP, (30, 40, 50)], "(smallest, largest) for 'range_by_clip'"),
+        (["INPUT.AUGMENTATIONS", ["brightness", "hue"]], "any of 'brightness'"),
+        ([*CROP, [2.0, 0.5]], "two fractions"),
+        ([*CROP, [0.0, 0.5]], "two fractions"),
+        ([*CROP, [0.5]], "two fractions"),
+        ([*PIXELS, [600, 384]], "smallest"),
+        ([*PIXELS, [0, 10]], "two whole numbers of pixels"),
+        ([*PIXELS, [20.5, 30]], "two whole numbers of pixels"),
+        ([*PIXELS, [20]], "two whole numbers of pixels"),
+        (["INPUT.CROP.ENABLED", True, "INPUT.REDUCED_DECODE", True], "False with INPUT.CROP.ENABLED"),
+        (["MODEL.IFC.NO_OBJECT_WEIGHT", -0.5], "0 or more"),
+        (["MODEL.IFC.DICE_WEIGHT", "1e999"], "0 or more"),
+        (["MODEL.PIXEL_MEAN", [1.0, 2.0]], "three numbers, one a channel"),
+        (["MODEL.PIXEL_STD", [1.0, 0.0, 1.0]], "three numbers above 0"),
+        (["MODEL.IFC.ENC_LAYERS", "None"], "one such as 3"),
+        (["DATASETS.VIDEO_JSON", "None"], "one such as []"),
+        (["DATASETS.TRAIN_RATIO", [1, 2, 3]], "1 numbers above 0, one for each of DATASETS.TRAIN"),
+        (["DATASETS.TRAIN_RATIO", [0]], "1 numbers above 0"),
+        (["DATASETS.TRAIN_RATIO", [-1]], "1 numbers above 0"),
+        (["DATASETS.TRAIN_RATIO", ["2"]], "1 numbers above 0"),
+        (["DATASETS.TRAIN_RATIO", [True]], "1 numbers above 0"),
+        (["DATALOADER.NUM_WORKERS", -1], "0 or more"),
+        (["SOLVER.MAX_ITER", 0], "at least 1"),
+        (["SOLVER.CHECKPOINT_PERIOD", 0], "at least 1"),
+        (["SOLVER.BASE_LR", -0.1], "0 or more"),
+        (["SOLVER.BACKBONE_MULTIPLIER", -0.1], "0 or more"),
+        (["SOLVER.WEIGHT_DECAY", "1e999"], "0 or more"),
+        (["SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 0.0], "more than 0"),
+        (["SOLVER.REFERENCE_WORLD_SIZE", 4, "SOLVER.IMS_PER_BATCH", 2], "a multiple of SOLVER.REFERENCE_WORLD_SIZE, 4"),
+        (["MODEL.DEVICE", "gpu"], "'cuda' or 'cpu'"),
+        (["SOLVER.AMP.ENABLED", True], "False with MODEL.DEVICE 'cpu'"),
     ],
 )
-def test_values_out_of_range(tmp_path, opts, message):
-    assert error_of(tmp_path, *opts).startswith(message)
+def test_values_out_of_range(tmp_path, opts, expected):
+    """The last key of `opts` is the wrong one."""
+    message = error_of(tmp_path, *opts)
+    assert re.fullmatch(rf"{opts[-2]}: found .*, expected .*{re.escape(expected)}.*", message), message
 
 
 @pytest.mark.parametrize(
@@ -249,7 +266,7 @@ def test_bfloat16_on_a_gpu_without_it(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    assert error_of(tmp_path, *opts).startswith("MODEL.IFC.PRECISION: found 'bfloat16', expected 'float32' on this GPU")
+    assert error_of(tmp_path, *opts).startswith("MODEL.IFC.PRECISION: found 'bfloat16', expected ")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
     assert tiny_config(tmp_path, *opts).MODEL.IFC.PRECISION == "bfloat16"
 

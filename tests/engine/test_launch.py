@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """One process or several, and how a run ends when one of them does. (Real processes: tests/test_train_net.py.)"""
 
-import re
+import os
 import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-from ifc.engine import check_processes, launch
+from ifc.engine import Processes, launch
 
 launch_module = sys.modules["ifc.engine.launch"]
 URL = "tcp://127.0.0.1:50000"
@@ -20,7 +21,7 @@ URL = "tcp://127.0.0.1:50000"
 
 def test_one_process_runs_in_place():
     seen = []
-    launch(lambda *args: seen.append((args, threading.get_ident())), 1, 1, 0, URL, (1, 2), "cpu")
+    launch(lambda *args: seen.append((args, threading.get_ident())), Processes(1, 1, 0, URL, "cpu"), (1, 2))
     assert seen == [((1, 2), threading.get_ident())]
 
 
@@ -30,12 +31,12 @@ def test_of_several_messages_one_is_shown(monkeypatch, failed):
 
     def spawn(_, arguments, **__):
         for process in ("98", "99"):
-            Path(arguments[-1], f"{process}.message").write_text("error: no")
+            Path(arguments[1], f"{process}.message").write_text("error: no")
         raise failed
 
     monkeypatch.setattr(torch.multiprocessing, "spawn", spawn)
     with pytest.raises(SystemExit) as end:
-        launch(print, 2, 1, 0, URL, (), "cpu")
+        launch(print, Processes(2, 1, 0, URL, "cpu"))
     assert end.value.code == "error: no"
 
 
@@ -55,7 +56,7 @@ def test_a_process_that_leaves_no_message(monkeypatch, ended, code):
 
     monkeypatch.setattr(torch.multiprocessing, "spawn", spawn)
     with pytest.raises(SystemExit) as end:
-        launch(print, 2, 1, 0, URL, (), "cpu")
+        launch(print, Processes(2, 1, 0, URL, "cpu"))
     assert end.value.code == code
 
 
@@ -65,29 +66,31 @@ def test_an_exception_keeps_its_traceback(monkeypatch):
 
     monkeypatch.setattr(torch.multiprocessing, "spawn", spawn)
     with pytest.raises(ProcessRaisedException, match="Traceback of the process"):
-        launch(print, 2, 1, 0, URL, (), "cpu")
+        launch(print, Processes(2, 1, 0, URL, "cpu"))
 
 
-def test_several_machines_with_a_cpu_each(monkeypatch):
-    calls = []
-    monkeypatch.setattr(torch.multiprocessing, "spawn", lambda *args, **kwargs: calls.append((args, kwargs)))
-    launch(print, 2, 3, 1, URL, ("a",), "cpu")
-    (_, (first_rank, world_size, num_threads, url, main, args, _)), keywords = calls.pop()
-    assert (first_rank, world_size, url, main, args, keywords) == (2, 6, URL, print, ("a",), {"nprocs": 2})
-    assert num_threads >= 1
-    launch(print, 2, 1, 0, "auto", (), "cpu")
-    assert re.fullmatch(r"file:///.+/rendezvous", calls[0][0][1][3])  # no port, which others could take
+def tell_place(folder):
+    rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    Path(folder, f"{rank} of {world_size} with {torch.get_num_threads()}").touch()
+
+
+def test_several_machines_with_a_cpu_each(tmp_path):
+    """Two launches on this machine stand for two machines; they meet in a file."""
+    url = f"file://{tmp_path}/meeting"
+    with ThreadPoolExecutor(2) as pool:
+        machines = [Processes(1, 2, rank, url, "cpu") for rank in range(2)]
+        list(pool.map(lambda processes: launch(tell_place, processes, (str(tmp_path),)), machines))
+    cores = len(os.sched_getaffinity(0))
+    assert {path.name for path in tmp_path.iterdir()} >= {f"{rank} of 2 with {cores}" for rank in range(2)}
 
 
 def test_gpus_go_through_detectron2s_launcher(monkeypatch, tmp_path):
     calls = []
     monkeypatch.setattr(launch_module, "launch_on_gpus", lambda *args, **kwargs: calls.append((args, kwargs)))
-    launch(print, 4, 2, 1, URL, ("a",), "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    launch(print, Processes(4, 2, 1, URL, "cuda"), ("a",))
     (run, *arguments), keywords = calls[0]
     assert arguments == [4, 2, 1, URL]
-    seen = []
-    run(str(tmp_path), seen.append, ("a",))
-    assert seen == ["a"]
     assert keywords["args"][1:] == (print, ("a",))
     with pytest.raises(SystemExit) as end:
         run(str(tmp_path), sys.exit, ("error: no",))
@@ -100,10 +103,10 @@ def test_killing_the_launching_process_ends_the_others():
     wait = r"import os, time; os.write(1, b'waiting\n'); time.sleep(60)"  # in one piece, which print is not
     program = f"""
 import signal
-from ifc.engine import (launch)
+from ifc.engine import Processes, launch
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    launch(exec, 2, 1, 0, "auto", ({wait!r},), "cpu")
+    launch(exec, Processes(2, 1, 0, "auto", "cpu"), ({wait!r},))
 """
     run = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     for _ in range(2):
@@ -120,7 +123,8 @@ def test_address_that_is_taken(tmp_path):
         taken.listen()
         url = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(SystemExit):
-            launch_module._run_on_cpu(0, 0, 2, threads, url, print, (), str(tmp_path))
+            launch_module._run_on_cpu(0, Processes(2, 1, 0, url, "cpu"), str(tmp_path), print, ())
+    torch.set_num_threads(threads)
     assert [path.read_text().partition(" there")[0] for path in tmp_path.iterdir()] == [
         f"error: --dist-url {url}: the processes cannot meet"
     ]
@@ -139,10 +143,10 @@ def test_address_that_is_taken(tmp_path):
 def test_processes_that_cannot_be(monkeypatch, arguments, message):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ValueError, match=f"^{message}"):
-        check_processes(*arguments)
+        Processes(*arguments)
 
 
 def test_processes_that_can_be(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    check_processes(2, 1, 0, "auto", "cuda")
-    check_processes(3, 4, 3, URL, "cpu")
+    Processes(2, 1, 0, "auto", "cuda")
+    Processes(3, 4, 3, URL, "cpu")

@@ -17,7 +17,9 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Add what detectron2's `default_argument_parser` has, which takes seconds to import."""
     add_config_options(parser)
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in OUTPUT_DIR")
-    parser.add_argument("--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS on DATASETS.TEST, do not train")
+    parser.add_argument(
+        "--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS on DATASETS.TEST, do not train"
+    )
     parser.add_argument("--num-gpus", type=int, default=1, metavar="N", help="processes a machine (default 1)")
     parser.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines in all (default 1)")
     parser.add_argument("--machine-rank", type=int, default=0, metavar="I", help="which of them this one is, from 0")

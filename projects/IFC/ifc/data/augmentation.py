@@ -3,7 +3,6 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -49,24 +48,8 @@ class ClipAugmentation:
             crop: (type, size) of detectron2's `RandomCrop`, or None.
             extra: any of `EXTRA_AUGMENTATIONS`; they are applied in that order.
             fast_resize: resize with `FastResizeTransform`, not with Pillow, whose every bit evaluation keeps to.
-
-        Raises:
-            ValueError: a value that does not exist or does not fit the others; the message names the config key.
         """
-        min_sizes = tuple(min_sizes)
-        _check_member("INPUT.MIN_SIZE_TRAIN_SAMPLING", resize_style, RESIZE_STYLES)
-        _check_member("INPUT.RANDOM_FLIP", flip, FLIP_STYLES)
-        for name in extra:
-            _check_member("INPUT.AUGMENTATIONS", name, EXTRA_AUGMENTATIONS)
-        if not min_sizes or any(size < 0 for size in min_sizes):
-            raise ValueError(f"INPUT.MIN_SIZE_TRAIN or MIN_SIZE_TEST: found {min_sizes}, expected 0 or more pixels")
-        if resize_style.startswith("range") and (len(min_sizes) != 2 or min_sizes[0] > min_sizes[1]):
-            raise ValueError(
-                f"INPUT.MIN_SIZE_TRAIN: found {min_sizes}, expected (smallest, largest) for '{resize_style}'"
-            )
-        if max_size < 1:
-            raise ValueError(f"INPUT.MAX_SIZE_TRAIN or MAX_SIZE_TEST: found {max_size}, expected at least 1 pixel")
-        self.min_sizes = min_sizes
+        self.min_sizes = tuple(min_sizes)
         self.max_size = max_size
         self.resize_style = resize_style
         self.resize = FastResizeShortestEdge if fast_resize else T.ResizeShortestEdge
@@ -116,19 +99,8 @@ def build_augmentation(cfg: CfgNode, is_train: bool) -> ClipAugmentation:
     )
 
 
-def _check_member(key: str, value: Any, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{key}: found {value!r}, expected one of {', '.join(map(repr, allowed))}")
-
-
 def _random_crop(crop_type: str, size: Sequence[float]) -> T.RandomCrop:
-    _check_member("INPUT.CROP.TYPE", crop_type, CROP_TYPES)
-    relative = crop_type.startswith("relative")
-    fits = len(size) == 2 and all(0 < edge <= 1 if relative else edge >= 1 and edge == int(edge) for edge in size)
-    if not fits or (crop_type == "absolute_range" and size[0] > size[1]):
-        expected = "two fractions in (0, 1]" if relative else "two whole numbers of pixels, for a range in order"
-        raise ValueError(f"INPUT.CROP.SIZE: found {size}, expected {expected} for '{crop_type}'")
-    return T.RandomCrop(crop_type, tuple(size) if relative else tuple(int(edge) for edge in size))
+    return T.RandomCrop(crop_type, tuple(size) if crop_type.startswith("relative") else tuple(map(int, size)))
 
 
 def _extra_augmentation(name: str) -> T.Augmentation:

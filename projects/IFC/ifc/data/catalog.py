@@ -2,9 +2,10 @@
 """The known data sets. Importing this module registers them under $DETECTRON2_DATASETS (default: "datasets")."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 
 from ..ytvis.datasets import shapes
@@ -94,6 +95,28 @@ def register_all_shapes(root: str) -> None:
         _register_once(register_ytvis_instances, f"shapes_{split}", metadata, json_file, image_root)
         json_file = os.path.join(folder, f"coco_{split}.json")
         _register_once(register_coco_instances, f"shapes_coco_{split}", metadata, json_file, image_root)
+
+
+def register_video_json(entries: Sequence[Any]) -> None:
+    """Register `cfg.DATASETS.VIDEO_JSON`, data sets of one's own, in this process, as often as it is called.
+
+    Args:
+        entries: [name, json file, folder of the frames] of each data set.
+
+    Raises:
+        ValueError: an entry that is none, or a name that stands for other files already.
+    """
+    for index, entry in enumerate(entries):
+        place = f"DATASETS.VIDEO_JSON[{index}]: found {entry!r}"
+        is_entry = isinstance(entry, list | tuple) and len(entry) == 3
+        if not is_entry or not all(isinstance(word, str) and word for word in entry):
+            raise ValueError(f"{place}, expected [name, json file, folder of the frames]")
+        name, *paths = entry
+        _register_once(register_ytvis_instances, name, {}, *paths)
+        metadata = MetadataCatalog.get(name)
+        registered = [metadata.get("json_file"), metadata.get("image_root")]
+        if registered != paths:
+            raise ValueError(f"{place}, but '{name}' is registered with {registered}; choose another name")
 
 
 def _register_once(register: Any, name: str, *arguments: Any) -> None:

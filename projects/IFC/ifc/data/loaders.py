@@ -4,7 +4,6 @@
 import itertools
 import json
 import logging
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -27,9 +26,9 @@ from torch.utils.data import DataLoader
 
 from ..ytvis.images import check_image
 from ..ytvis.masks import require_masks
+from .catalog import register_video_json
 from .coco_checks import check_image_sizes
 from .mapper import CocoClipDatasetMapper, MixedDatasetMapper, YTVISDatasetMapper
-from .own import register_video_json
 from .records import PackedRecords, pack_once
 
 logger = logging.getLogger(__name__)
@@ -57,18 +56,14 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader
     names, world_size = list(cfg.DATASETS.TRAIN), comm.get_world_size()
     if not names:
         raise ValueError("DATASETS.TRAIN is empty, expected names of data sets")
-    if cfg.SOLVER.IMS_PER_BATCH < 1 or cfg.SOLVER.IMS_PER_BATCH % world_size != 0:
+    if cfg.SOLVER.IMS_PER_BATCH % world_size != 0:
         expected = f"a multiple of the number of processes, {world_size}"
         raise ValueError(f"SOLVER.IMS_PER_BATCH: found {cfg.SOLVER.IMS_PER_BATCH}, expected {expected}")
-    if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
-        raise ValueError(
-            f"DATALOADER.SAMPLER_TRAIN: found '{cfg.DATALOADER.SAMPLER_TRAIN}', expected 'TrainingSampler'"
-        )
     register_video_json(cfg.DATASETS.VIDEO_JSON)
     if mapper is None:
         kinds = {is_video_dataset(name) for name in names}
         mapper = _mapper_of(cfg, kinds.pop(), is_train=True) if len(kinds) == 1 else MixedDatasetMapper(cfg)
-    ratio = _train_ratio(cfg)
+    ratio = cfg.DATASETS.TRAIN_RATIO
     by_dataset = [load_records(name, cfg.MODEL.IFC.NUM_CLASSES, is_train=True) for name in names]
     _check_same_classes(names, list(cfg.DATASETS.TEST))
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
@@ -84,16 +79,6 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader
         aspect_ratio_grouping=False,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
-
-
-def _train_ratio(cfg: CfgNode) -> list[float]:
-    """DATASETS.TRAIN_RATIO, checked."""
-    ratio, num_datasets = list(cfg.DATASETS.TRAIN_RATIO), len(cfg.DATASETS.TRAIN)
-    are_good = all(type(part) in (int, float) and 0 < part < math.inf for part in ratio)
-    if ratio and not (are_good and len(ratio) == num_datasets):
-        expected = f"{num_datasets} positive numbers, one for each of DATASETS.TRAIN, or none"
-        raise ValueError(f"DATASETS.TRAIN_RATIO: found {ratio}, expected {expected}")
-    return ratio
 
 
 def _sampler(sizes: Sequence[int], ratio: Sequence[float]) -> RepeatFactorTrainingSampler:

@@ -20,8 +20,6 @@ from .augmentation import ClipAugmentation, build_augmentation, transform_masks
 from .clip_masks import RunLengthMasks, run_length_masks
 from .lazy_frames import LazyFrames
 
-IMAGE_FORMATS = ("RGB", "BGR")
-
 
 class ClipMapper:
     """What the mappers of videos and of images have in common: their settings."""
@@ -46,14 +44,6 @@ class ClipMapper:
             num_frames: T, frames of a training clip.
             reduced_decode: decode JPEGs no larger than their augmented frames need.
         """
-        if image_format not in IMAGE_FORMATS:
-            raise ValueError(
-                f"INPUT.FORMAT: found {image_format!r}, expected one of {', '.join(map(repr, IMAGE_FORMATS))}"
-            )
-        if num_frames < 1:
-            raise ValueError(f"INPUT.SAMPLING_FRAME_NUM: found {num_frames}, expected at least 1 frame")
-        if reduced_decode and augmentation.crop is not None:
-            raise ValueError("INPUT.REDUCED_DECODE: found True, expected False with INPUT.CROP.ENABLED")
         self.is_train = is_train
         self.augmentation = augmentation
         self.image_format = image_format
@@ -99,8 +89,6 @@ class YTVISDatasetMapper(ClipMapper):
             clip: the arguments of `ClipMapper`.
         """
         super().__init__(is_train, **clip)
-        if frame_range < 0:
-            raise ValueError(f"INPUT.SAMPLING_FRAME_RANGE: found {frame_range}, expected 0 or more frames")
         self.frame_range = frame_range
         self.shuffle = shuffle
 

@@ -16,12 +16,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     Parameters whose name has "backbone" learn at SOLVER.BACKBONE_MULTIPLIER times SOLVER.BASE_LR. With
     SOLVER.CLIP_GRADIENTS of type "full_model" the norm over all gradients together is clipped at CLIP_VALUE before each
     step; the other types are detectron2's, which clip each parameter alone.
-
-    Raises:
-        ValueError: if SOLVER.OPTIMIZER is none of the known ones.
     """
-    if cfg.SOLVER.OPTIMIZER not in OPTIMIZERS:
-        raise ValueError(f"SOLVER.OPTIMIZER: found {cfg.SOLVER.OPTIMIZER!r}, expected one of {sorted(OPTIMIZERS)}")
     base_lr, multiplier = cfg.SOLVER.BASE_LR, cfg.SOLVER.BACKBONE_MULTIPLIER
     groups = [
         {

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be known to be wrong with a configuration before anything is loaded. Nothing behind it checks again."""
+
+import math
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import BACKBONE_REGISTRY
+
+from ..data.augmentation import CROP_TYPES, EXTRA_AUGMENTATIONS, FLIP_STYLES, RESIZE_STYLES
+from ..inference import COMPILE_MODES, PRECISIONS
+from .optimizer import FULL_MODEL, OPTIMIZERS
+
+
+def check_config(cfg: CfgNode) -> None:
+    """
+    Raises:
+        ValueError: a value that does not exist, is out of its range or does not fit the others, or a device that this
+            machine does not have. The message names the key.
+    """
+    _check_choices(cfg)
+    _check_ranges(cfg)
+    _check_input(cfg)
+    _check_device(cfg)
+
+
+def _require(cfg: CfgNode, keys: str, fits: Callable[[Any], bool], expected: str) -> None:
+    """Raise the one kind of error there is unless the value of each of these keys fits."""
+    for key in keys.split():
+        found = attrgetter(key)(cfg)
+        if not fits(found):
+            raise ValueError(f"{key}: found {found!r}, expected {expected}")
+
+
+def _check_choices(cfg: CfgNode) -> None:
+    choices: dict[str, Sequence[Any]] = {
+        "MODEL.META_ARCHITECTURE": ["Ifc"],
+        "MODEL.BACKBONE.NAME": sorted(name for name, _ in BACKBONE_REGISTRY),
+        "MODEL.RESNETS.DEPTH": [18, 34, 50, 101, 152],
+        "MODEL.IFC.PRECISION": PRECISIONS,
+        "MODEL.IFC.COMPILE": ["", *COMPILE_MODES],
+        "INPUT.FORMAT": ["BGR", "RGB"],
+        "INPUT.MIN_SIZE_TRAIN_SAMPLING": RESIZE_STYLES,
+        "INPUT.RANDOM_FLIP": FLIP_STYLES,
+        "INPUT.CROP.TYPE": CROP_TYPES,
+        "DATALOADER.SAMPLER_TRAIN": ["TrainingSampler"],
+        "SOLVER.OPTIMIZER": sorted(OPTIMIZERS),
+        "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": [FULL_MODEL, "norm", "value"],
+    }
+    for key, known in choices.items():
+        _require(cfg, key, known.__contains__, f"one of {', '.join(map(repr, known))}")
+
+
+def _check_ranges(cfg: CfgNode) -> None:
+    at_least_one = (
+        "INPUT.SAMPLING_FRAME_NUM INPUT.MAX_SIZE_TRAIN INPUT.MAX_SIZE_TEST "
+        "MODEL.IFC.NUM_CLASSES MODEL.IFC.HIDDEN_DIM MODEL.IFC.NHEADS MODEL.IFC.DIM_FEEDFORWARD MODEL.IFC.ENC_LAYERS "
+        "MODEL.IFC.DEC_LAYERS MODEL.IFC.NUM_MEMORY_BUS MODEL.IFC.NUM_OBJECT_QUERIES MODEL.IFC.MASK_STRIDE "
+        "MODEL.IFC.MATCH_STRIDE MODEL.IFC.CLIP_STRIDE SOLVER.CHECKPOINT_PERIOD SOLVER.MAX_ITER SOLVER.IMS_PER_BATCH"
+    )
+    not_negative = (
+        "INPUT.SAMPLING_FRAME_RANGE INPUT.MIN_SIZE_TEST DATALOADER.NUM_WORKERS MODEL.IFC.FRAMES_PER_BATCH "
+        "MODEL.IFC.WINDOWS_PER_BATCH MODEL.IFC.MASK_WEIGHT MODEL.IFC.DICE_WEIGHT MODEL.IFC.NO_OBJECT_WEIGHT "
+        "SOLVER.BASE_LR SOLVER.BACKBONE_MULTIPLIER SOLVER.WEIGHT_DECAY"
+    )
+    _require(cfg, at_least_one, lambda x: x >= 1, "at least 1")
+    _require(cfg, not_negative, lambda x: 0 <= x < math.inf, "a number, 0 or more")
+    _require(cfg, "MODEL.IFC.DROPOUT", lambda x: 0 <= x < 1, "0 or more and less than 1")
+
+    window, num_heads, solver = cfg.INPUT.SAMPLING_FRAME_NUM, cfg.MODEL.IFC.NHEADS, cfg.SOLVER
+    expected = f"at most {window}, the frames of a window (INPUT.SAMPLING_FRAME_NUM): none can be left out between two"
+    _require(cfg, "MODEL.IFC.CLIP_STRIDE", lambda x: x <= window, expected)
+    expected = f"a multiple of MODEL.IFC.NHEADS, {num_heads}, and of 32 (group norm)"
+    _require(cfg, "MODEL.IFC.HIDDEN_DIM", lambda x: x % num_heads == 0 and x % 32 == 0, expected)
+    _require(cfg, "MODEL.PIXEL_MEAN", lambda x: len(x) == 3 and _are_within(x), "three numbers, one a channel")
+    expected = "three numbers above 0, one a channel"
+    _require(cfg, "MODEL.PIXEL_STD", lambda x: len(x) == 3 and _are_within(x, above=0), expected)
+    if solver.CLIP_GRADIENTS.ENABLED:
+        _require(cfg, "SOLVER.CLIP_GRADIENTS.CLIP_VALUE", lambda x: x > 0, "more than 0")
+    if world_size := solver.REFERENCE_WORLD_SIZE:
+        expected = f"a multiple of SOLVER.REFERENCE_WORLD_SIZE, {world_size}"
+        _require(cfg, "SOLVER.IMS_PER_BATCH", lambda x: x % world_size == 0, expected)
+    num_datasets = len(cfg.DATASETS.TRAIN)
+    expected = f"{num_datasets} numbers above 0, one for each of DATASETS.TRAIN, or none"
+    _require(cfg, "DATASETS.TRAIN_RATIO", lambda x: len(x) in (0, num_datasets) and _are_within(x, above=0), expected)
+
+
+def _are_within(values: Sequence[Any], above: float = -math.inf, below: float = math.inf) -> bool:
+    return all(type(value) in (int, float) and above < value < below for value in values)
+
+
+def _check_input(cfg: CfgNode) -> None:
+    """Augmentations, of which some values fit only some others."""
+    inputs = cfg.INPUT
+    expected = f"any of {', '.join(map(repr, EXTRA_AUGMENTATIONS))}"
+    _require(cfg, "INPUT.AUGMENTATIONS", lambda names: all(name in EXTRA_AUGMENTATIONS for name in names), expected)
+    expected = "whole numbers of pixels, 0 or more"
+    _require(cfg, "INPUT.MIN_SIZE_TRAIN", lambda x: x and _are_within(x, above=-1) and _are_whole(x), expected)
+    if inputs.MIN_SIZE_TRAIN_SAMPLING.startswith("range"):
+        expected = f"(smallest, largest) for {inputs.MIN_SIZE_TRAIN_SAMPLING!r}"
+        _require(cfg, "INPUT.MIN_SIZE_TRAIN", lambda x: len(x) == 2 and x[0] <= x[1], expected)
+    if inputs.CROP.ENABLED:
+        if inputs.CROP.TYPE.startswith("relative"):
+            fits, expected = (lambda x: _are_within(x, above=0, below=math.nextafter(1, 2))), "fractions, at most 1"
+        else:
+            fits, expected = (lambda x: _are_within(x, above=0) and _are_whole(x)), "whole numbers of pixels"
+        _require(cfg, "INPUT.CROP.SIZE", lambda x: len(x) == 2 and fits(x), f"two {expected}")
+        if inputs.CROP.TYPE == "absolute_range":
+            _require(cfg, "INPUT.CROP.SIZE", lambda x: x[0] <= x[1], "the smallest number of pixels, then the largest")
+        _require(cfg, "INPUT.REDUCED_DECODE", lambda x: not x, "False with INPUT.CROP.ENABLED")
+
+
+def _are_whole(values: Sequence[float]) -> bool:
+    return all(value == int(value) for value in values)
+
+
+def _check_device(cfg: CfgNode) -> None:
+    try:
+        device = torch.device(cfg.MODEL.DEVICE)
+    except RuntimeError as error:
+        raise ValueError(f"MODEL.DEVICE: found {cfg.MODEL.DEVICE!r}, expected 'cuda' or 'cpu'") from error
+    is_gpu = device.type == "cuda"
+    num_gpus = torch.cuda.device_count() if is_gpu and torch.cuda.is_available() else 0
+    if is_gpu and (device.index or 0) >= num_gpus:
+        raise ValueError(
+            f"MODEL.DEVICE: found {cfg.MODEL.DEVICE!r}, but {num_gpus or 'no'} GPU is visible; add MODEL.DEVICE cpu to "
+            "run on the CPU"
+        )
+    if is_gpu:
+        expected = "another on this GPU, which has no bfloat16"
+        _require(cfg, "MODEL.IFC.PRECISION", lambda x: x != "bfloat16" or torch.cuda.is_bf16_supported(), expected)
+    if not is_gpu:
+        _require(cfg, "SOLVER.AMP.ENABLED", lambda on: not on, f"False with MODEL.DEVICE {device.type!r}")
