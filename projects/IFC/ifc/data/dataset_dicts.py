@@ -62,9 +62,9 @@ def load_ytvis_json(json_file: str, image_root: str, dataset_name: str | None = 
         ValueError: the json is malformed or contradicts itself. The message names file, place, finding and expectation.
     """
     start = time.perf_counter()
+    ground_truth = _read(json_file, dataset_name)
     if not os.path.isdir(image_root):
         raise FileNotFoundError(f"{image_root}: image folder{_of(dataset_name)} does not exist")
-    ground_truth = _read(json_file, dataset_name)
     contiguous_ids = _contiguous_ids(ground_truth, dataset_name)
     records = []
     for video in ground_truth.videos.values():
