@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from .masks import to_segmentation
+
 Rle = dict[str, Any]  # {"size": [height, width], "counts": str}
 
 
@@ -46,8 +48,7 @@ class TrackedVideo:
 
 def encode(mask: np.ndarray) -> Rle:
     """Compressed RLE of a mask (H, W) bool."""
-    rle = mask_utils.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+    return to_segmentation(mask_utils.encode(np.asfortranarray(mask, dtype=np.uint8)))
 
 
 def category_ids(names: Iterable[str]) -> dict[str, int]:

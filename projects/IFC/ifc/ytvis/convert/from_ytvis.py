@@ -5,16 +5,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 from pycocotools import mask as mask_utils
 
 from ..faults import FaultLog
 from ..files import read_json
-from ..format import Video, read_structure
-from ..masks import require_masks
-from ..values import brief
+from ..format import AnnotatedTrack, Video, annotation_log, read_annotation, read_structure
+from ..values import expect
 
 
 @dataclass(frozen=True)
@@ -22,18 +20,20 @@ class ReadVideo:
     """A video of T frames of a json, to be written in another format.
 
     Attributes:
+        place: where it stands.
         folder: of its frames, relative to the folder of all frames.
         stems: (T,) names of its frames without folder and ending.
         size: (height, width) in pixels.
         written: indices of the frames that get annotations.
-        annotations: (place in the json, entry), checked to have T segmentations.
+        tracks: of its objects, each with the place in the json, and the `object_id` there.
     """
 
+    place: str
     folder: str
     stems: list[str]
     size: tuple[int, int]
     written: list[int]
-    annotations: list[tuple[str, dict[str, Any]]]
+    tracks: list[tuple[str, object, AnnotatedTrack]]
 
 
 def read_ytvis(json_file: str | os.PathLike) -> tuple[list[ReadVideo], dict[int, str]]:
@@ -46,47 +46,38 @@ def read_ytvis(json_file: str | os.PathLike) -> tuple[list[ReadVideo], dict[int,
     log = FaultLog()
     structure = read_structure(read_json(json_file), log)
     log.refuse(str(json_file))
-    videos, places = [], {}
-    for video in structure.videos:
-        read = _read_video(video, json_file)
-        place = f"{json_file}: videos[{video.index}]"
-        if read.folder in places:
-            raise ValueError(
-                f"{place}: found frames in {read.folder}, expected another folder than {places[read.folder]}"
-            )
-        places[read.folder] = f"videos[{video.index}]"
-        videos.append(read)
-    return videos, structure.categories
+    videos: dict[str, ReadVideo] = {}
+    for video in (_read_video(video, str(json_file)) for video in structure.videos):
+        if video.folder in videos:
+            expected = f"another folder than {videos[video.folder].place}"
+            raise ValueError(f"{video.place}: found frames in {video.folder}, expected {expected}")
+        videos[video.folder] = video
+    return list(videos.values()), structure.categories
 
 
-def _read_video(video: Video, json_file: str | os.PathLike) -> ReadVideo:
-    place = f"{json_file}: videos[{video.index}].file_names"
+def _read_video(video: Video, json_file: str) -> ReadVideo:
+    place = f"{json_file}: videos[{video.index}]"
     stems, folders = [], set()
     for frame, name in enumerate(video.file_names):
-        path = PurePosixPath(name) if isinstance(name, str) and _is_encodable(name) else None
-        if path is None or path.is_absolute() or ".." in path.parts or len(path.parts) < 2:
-            raise ValueError(f"{place}[{frame}]: found {brief(name)}, expected FOLDER/FRAME, relative")
-        if path.stem in stems[-1:]:
-            raise ValueError(f"{place}[{frame}]: found {brief(name)}, expected another name than the frame before")
+        path, own_place = PurePosixPath(name), f"{place}.file_names[{frame}]"
+        fits = _is_encodable(name) and not path.is_absolute() and ".." not in path.parts and len(path.parts) > 1
+        expect(fits, own_place, name, "FOLDER/FRAME, relative")
+        expect(path.stem not in stems[-1:], own_place, name, "another name than the frame before")
         folders.add(str(path.parent))
         stems.append(path.stem)
     if len(folders) > 1 or len(set(stems)) < len(stems):
-        raise ValueError(f"{place}: found {len(folders)} folders, {len(set(stems))} names, expected 1 and {len(stems)}")
-    annotations = []
-    for index, annotation in video.annotations:
-        own = f"{json_file}: annotations[{index}]"
-        segmentations = annotation.get("segmentations")
-        if not isinstance(segmentations, list) or len(segmentations) != len(stems):
-            found = f"{len(segmentations)} entries" if isinstance(segmentations, list) else brief(segmentations)
-            raise ValueError(f"{own}.segmentations: found {found}, expected a list of {len(stems)}, one a frame")
-        annotations.append((own, annotation))
+        found = f"{len(folders)} folders, {len(set(stems))} names"
+        raise ValueError(f"{place}.file_names: found {found}, expected 1 and {len(stems)}")
     written = video.entry.get("annotated_frames", list(range(len(stems))))
-    if not isinstance(written, list) or not all(type(frame) is int and 0 <= frame < len(stems) for frame in written):
-        expected = f"indices of the {len(stems)} frames"
-        raise ValueError(
-            f"{json_file}: videos[{video.index}].annotated_frames: found {brief(written)}, expected {expected}"
-        )
-    return ReadVideo(folders.pop(), stems, video.size, sorted(set(written)), annotations)
+    fits = isinstance(written, list) and all(type(frame) is int and 0 <= frame < len(stems) for frame in written)
+    expect(fits, f"{place}.annotated_frames", written, f"indices of the {len(stems)} frames")
+    tracks = []
+    for index, entry in video.annotations:
+        log = annotation_log(entry)
+        track = read_annotation(video, index, entry, log)
+        log.refuse(json_file)
+        tracks.append((f"{json_file}: annotations[{index}]", entry.get("object_id"), track))
+    return ReadVideo(place, folders.pop(), stems, video.size, sorted(set(written)), tracks)
 
 
 def _is_encodable(name: str) -> bool:
@@ -98,22 +89,12 @@ def _is_encodable(name: str) -> bool:
     return b"\0" not in encoded and b"\\" not in encoded
 
 
-def decode(segmentation: Any, size: tuple[int, int], place: str) -> np.ndarray | None:
-    """The mask (H, W) bool of a json's segmentation; None for null and for an empty list.
-
-    Raises:
-        ValueError: it is malformed or of another size. The message begins with `place`.
-    """
-    (rle,) = require_masks([segmentation], size, place)
-    return None if rle is None else mask_utils.decode(rle).astype(bool)
-
-
 def label_map(video: ReadVideo, numbers: Sequence[int], frame: int, dtype: type) -> tuple[np.ndarray, int]:
     """The objects of a frame in one picture. Where they overlap, the one that the json lists later is in front.
 
     Args:
         video: the video.
-        numbers: of each of its annotations.
+        numbers: of each of its tracks.
         frame: index of the frame.
         dtype: of the numbers.
 
@@ -122,9 +103,9 @@ def label_map(video: ReadVideo, numbers: Sequence[int], frame: int, dtype: type)
     """
     labels = np.zeros(video.size, dtype=dtype)
     overlap = np.zeros(video.size, dtype=bool)
-    for number, (place, annotation) in zip(numbers, video.annotations, strict=True):
-        mask = decode(annotation["segmentations"][frame], video.size, f"{place}.segmentations[{frame}]")
-        if mask is not None:
+    for number, (_, _, track) in zip(numbers, video.tracks, strict=True):
+        if track.masks[frame] is not None:
+            mask = mask_utils.decode(track.masks[frame]).astype(bool)
             overlap |= mask & (labels != 0) & (labels != number)
             labels[mask] = number
     return labels, int(overlap.sum())

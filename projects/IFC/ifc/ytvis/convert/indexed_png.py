@@ -173,11 +173,11 @@ def write_indexed_png(json_file: str | os.PathLike, output: str | os.PathLike, e
 
 
 def object_numbers(video: ReadVideo) -> list[int]:
-    """A number from 1 to 255 for each annotation."""
-    numbers = [annotation.get("object_id") for _, annotation in video.annotations]
+    """A number from 1 to 255 for each track."""
+    numbers = [object_id for _, object_id, _ in video.tracks]
     if all(number is None for number in numbers):
         numbers = list(range(1, len(numbers) + 1))
-    for index, (number, (place, _)) in enumerate(zip(numbers, video.annotations, strict=True)):
+    for index, (number, (place, *_)) in enumerate(zip(numbers, video.tracks, strict=True)):
         fits = type(number) is int and 0 < number <= MAX_NUMBER and number not in numbers[:index]
         expected = f"a number from 1 to {MAX_NUMBER} that is used once in its video, or none in the whole video"
         expect(fits, f"{place}.object_id", number, expected)
@@ -187,9 +187,9 @@ def object_numbers(video: ReadVideo) -> list[int]:
 def _meta_objects(video: ReadVideo, categories: Mapping[int, str]) -> dict[str, Any]:
     """YouTube-VOS's description of a video's objects."""
     objects = {}
-    for number, (_, annotation) in sorted(zip(object_numbers(video), video.annotations, strict=True)):
-        frames = [stem for stem, mask in zip(video.stems, annotation["segmentations"], strict=True) if mask]
-        objects[str(number)] = {"category": categories[annotation["category_id"]], "frames": frames}
+    for number, (*_, track) in sorted(zip(object_numbers(video), video.tracks, strict=True)):
+        frames = [stem for stem, mask in zip(video.stems, track.masks, strict=True) if mask]
+        objects[str(number)] = {"category": categories[track.category_id], "frames": frames}
     return objects
 
 

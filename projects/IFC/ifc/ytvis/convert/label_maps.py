@@ -63,7 +63,7 @@ def write_label_maps(
     Args:
         folder: for the PNGs, made if missing.
         video: the video.
-        numbers: of each of its annotations.
+        numbers: of each of its tracks.
         dtype: of the pixels.
         palette: the colors that the numbers stand for.
 

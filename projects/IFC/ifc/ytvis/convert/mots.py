@@ -18,12 +18,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from pycocotools import mask as mask_utils
 
 from ..files import whole_folder
 from ..images import natural_order, video_frames
+from ..masks import require_masks
 from ..tracked_video import Rle, Track, TrackedVideo, encode
 from ..values import expect
-from .from_ytvis import ReadVideo, decode, read_ytvis
+from .from_ytvis import ReadVideo, read_ytvis
 from .label_maps import Each, overlap_remarks, read_label_maps, write_label_maps
 
 CATEGORIES = {"car": 1, "pedestrian": 2}
@@ -130,9 +132,8 @@ def _read_text_sequence(sequence: tuple[str, Path], *, images: Path, categories:
             raise ValueError(f"{place}: found frame {frame_number}, expected {expected}")
         if masks[number][frames[frame_number]] is not None:
             raise ValueError(f"{place}: found object {number} a second time on frame {frame_number}, expected it once")
-        # Written anew, as one mask has several texts and all but one of them are traps.
-        mask = decode({"size": [height, width], "counts": fields[5]}, size, place)
-        masks[number][frames[frame_number]] = encode(mask)
+        (mask,) = require_masks([{"size": [height, width], "counts": fields[5]}], size, place)
+        masks[number][frames[frame_number]] = _rewritten(mask)
     return TrackedVideo(file_names, size, _tracks(masks, categories))
 
 
@@ -162,22 +163,20 @@ def _tracks(masks: Mapping[int, list[Rle | None]], categories: Mapping[str, int]
 
 
 def object_numbers(video: ReadVideo) -> list[int]:
-    """MOTS's number for each annotation of a json in YTVIS's format.
+    """MOTS's number for each track of a json in YTVIS's format.
 
-    The annotations' `object_id` if they have one; else they are counted. Crowds are regions to be ignored.
+    The tracks' `object_id` if they have one; else they are counted. Crowds are regions to be ignored.
     """
-    given = [annotation.get("object_id") for _, annotation in video.annotations]
-    are_given = any(number is not None for number in given)
+    are_given = any(number is not None for _, number, _ in video.tracks)
     counts: Counter[int] = Counter()
     numbers: list[int] = []
-    for (place, annotation), number in zip(video.annotations, given, strict=True):
-        category_id, is_crowd = annotation["category_id"], bool(annotation.get("iscrowd", 0))
-        _check_class(category_id, f"{place}.category_id", category_id)
-        own_class = IGNORED_CLASS if is_crowd else category_id
+    for place, number, track in video.tracks:
+        _check_class(track.category_id, f"{place}.category_id", track.category_id)
+        own_class = IGNORED_CLASS if track.is_crowd else track.category_id
         if not are_given:
-            counts[own_class] += not is_crowd
+            counts[own_class] += not track.is_crowd
             number = 1000 * own_class + counts[own_class]
-        fits = type(number) is int and number // 1000 == own_class and (is_crowd or number not in numbers)
+        fits = type(number) is int and number // 1000 == own_class and (track.is_crowd or number not in numbers)
         expected = f"a number of class {own_class} up to {MAX_NUMBER} that is used once, or none in the whole video"
         expect(fits and number <= MAX_NUMBER, f"{place}.object_id", number, expected)
         numbers.append(number)
@@ -231,17 +230,20 @@ def write_mots_text(json_file: str | os.PathLike, output: str | os.PathLike, eac
 
 def _text_of(video: ReadVideo) -> tuple[str, str]:
     """Name and text of a sequence."""
-    numbers = object_numbers(video)
     lines: dict[tuple[int, int], str] = {}
-    for number, (place, annotation) in zip(numbers, video.annotations, strict=True):
-        for frame in range(len(video.stems)):
-            mask = decode(annotation["segmentations"][frame], video.size, f"{place}.segmentations[{frame}]")
-            if mask is None or not mask.any():
+    for number, (place, _, track) in zip(object_numbers(video), video.tracks, strict=True):
+        for stem, mask in zip(video.stems, track.masks, strict=True):
+            if mask is None or not mask_utils.area(mask):
                 continue
-            frame_number = _frame_number(video.stems[frame])
-            fields = (frame_number, number, number // 1000, *video.size, encode(mask)["counts"])
+            frame_number = _frame_number(stem)
+            fields = (frame_number, number, number // 1000, *video.size, _rewritten(mask)["counts"])
             line = " ".join(map(str, fields)) + "\n"
             # Regions to be ignored are crowds of each class; they share their number and are written once.
             if lines.setdefault((frame_number, number), line) != line:
                 raise ValueError(f"{place}: found two masks of object {number} on frame {frame_number}, expected one")
     return _sequence_name(video), "".join(lines[key] for key in sorted(lines))
+
+
+def _rewritten(mask: dict[str, Any]) -> Rle:
+    """The same mask in the one text that is usual: it has several, and all but one of them are traps."""
+    return encode(mask_utils.decode(mask))

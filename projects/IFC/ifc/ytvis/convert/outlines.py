@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from ..images import video_frames
-from ..masks import fill_polygons
+from ..masks import fill_polygons, to_segmentation
 from ..tracked_video import Rle, encode
 from ..values import brief
 
@@ -60,7 +60,7 @@ def polygon_mask(points: Sequence[float], size: tuple[int, int], place: str) -> 
         raise ValueError(f"{place}: {error}") from None
     if mask_utils.area(rle) == 0:
         return None
-    return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+    return to_segmentation(rle)
 
 
 def find_frames(
