@@ -11,17 +11,15 @@ from typing import Any
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
-from detectron2.utils.logger import create_small_table
-from tabulate import tabulate
 
 from ..ytvis.files import whole_file
 from ..ytvis.format import GroundTruth, read_ground_truth
 from ..ytvis.metric.submission import RESULTS_FILE, write_submission
 from ..ytvis.metric.video_ap import STAT_NAMES, VideoAPResult, evaluate_tracks
+from ..ytvis.reports.text import category_table, stats_table
 
 ZIP_FILE = "results.zip"  # for the server of a split without annotations
 TASK = "segm"  # detectron2's name for numbers of instance masks
-CATEGORY_PAIRS_A_ROW = 3  # (category, AP) pairs in a row of the logged table
 
 
 class IncompleteResultsError(ValueError):
@@ -168,9 +166,8 @@ class YTVISEvaluator(DatasetEvaluator):
 
     def _measure(self, by_video: dict[int, list[dict[str, Any]]]) -> OrderedDict[str, dict[str, float]]:
         result = evaluate_tracks(self._ground_truth, [track for tracks in by_video.values() for track in tracks])
-        metrics = _to_metrics(result)
-        self._log(metrics, list(result.per_category_ap))
-        return OrderedDict({TASK: metrics})
+        self._log(result)
+        return OrderedDict({TASK: _to_metrics(result)})
 
     def _warn_of_missing_videos(self, by_video: dict[int, list[dict[str, Any]]]) -> None:
         num_videos = len(self._ground_truth.videos)
@@ -181,14 +178,9 @@ class YTVISEvaluator(DatasetEvaluator):
                 "they count as videos in which nothing was found."
             )
 
-    def _log(self, metrics: dict[str, float], categories: list[str]) -> None:
-        table = create_small_table({name: metrics[name] for name in STAT_NAMES})
-        self._logger.info(f"Results on {self._dataset_name}, in percent:\n{table}")
-        cells = [(name, metrics[f"AP-{name}"]) for name in categories]
-        rows = [sum(cells[i : i + CATEGORY_PAIRS_A_ROW], ()) for i in range(0, len(cells), CATEGORY_PAIRS_A_ROW)]
-        headers = ["category", "AP"] * min(CATEGORY_PAIRS_A_ROW, len(cells))
-        table = tabulate(rows, headers=headers, tablefmt="pipe", floatfmt=".3f", numalign="left")
-        self._logger.info(f"AP by category:\n{table}")
+    def _log(self, result: VideoAPResult) -> None:
+        self._logger.info(f"Results on {self._dataset_name}, in percent:\n{stats_table(result, 3)}")
+        self._logger.info(f"AP by category:\n{category_table(result, 3)}")
 
 
 def _merge(gathered: list[dict[int, Any]]) -> dict[int, Any]:

@@ -31,14 +31,14 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "-" if value is None or not value >= 0 else f"{100 * value:.{digits}f}"
 
 
-def stats_table(result: VideoAPResult) -> str:
+def stats_table(result: VideoAPResult, digits: int = 1) -> str:
     """The twelve numbers, in percent."""
-    return table(STAT_NAMES, [[percent(value) for value in result.stats]], text_columns=())
+    return table(STAT_NAMES, [[percent(value, digits) for value in result.stats]], text_columns=())
 
 
-def category_table(result: VideoAPResult) -> str:
+def category_table(result: VideoAPResult, digits: int = 1) -> str:
     """AP by category, in percent, several to a row."""
-    cells = [(name, percent(ap)) for name, ap in result.per_category_ap.items()]
+    cells = [(name, percent(ap, digits)) for name, ap in result.per_category_ap.items()]
     pairs = max(1, min(CATEGORY_PAIRS_A_ROW, len(cells)))
     rows = [sum(cells[i : i + pairs], ()) for i in range(0, len(cells), pairs)]
     return table(["category", "AP"] * pairs, rows, text_columns=range(0, 2 * pairs, 2))
