@@ -7,6 +7,7 @@ import torch
 from detectron2.data import transforms as T
 from tiny_model import HEIGHT, LENGTH, WIDTH, write_tiny_model
 
+from ifc.inference import accelerated_network
 from ifc.predictor import IncompleteVideoError, VideoSegmenter
 from ifc.video import VideoReader, VideoReadError, VideoWriter
 from ifc.ytvis.datasets.shapes import render_video
@@ -53,6 +54,20 @@ def test_video_file_gives_what_the_model_gives_for_its_frames(segmenter, files, 
     assert prediction.labels == expected["pred_labels"]
     assert prediction.masks == expected["pred_masks"]
     assert len(segmenter.classes.names) == 6
+
+
+def test_precision_is_chosen_by_the_device_unless_it_is_given(files, frames, monkeypatch):
+    def dtype_of(*opts):
+        segmenter = VideoSegmenter.from_config(files / "video.yaml", files / "model.pth", opts)
+        segmenter(frames[:1])
+        return segmenter.model.inference.network.network.input_proj.weight.dtype
+
+    for is_fast, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda is_fast=is_fast: {"avx512_bf16": is_fast})
+        accelerated_network.fast_precision.cache_clear()
+        assert dtype_of() == dtype
+        assert dtype_of("MODEL.IFC.PRECISION", "float32") == torch.float32
+    accelerated_network.fast_precision.cache_clear()
 
 
 def test_any_iterable_of_frames(segmenter, files, frames):

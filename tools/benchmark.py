@@ -168,7 +168,7 @@ def timed_stages(model: Ifc, clock: StageClock) -> Iterator[None]:
         (network, "predict_clips", "clip network"),
         (ClipTracker, "update", "tracker"),
         (ClipTracker, "release", "tracker"),
-        (video_engine, "encode_frames", "masks to RLE"),
+        (video_engine, "encode_masks", "masks to RLE"),
     ]
     if network.is_compiled:
         clock.seconds["projections"] = 0.0
@@ -377,7 +377,9 @@ def run_once(model: Ifc, task: Task, by_stage: bool) -> Run:
 
     masks = result["pred_masks"]
     num_instances = len({id(track) for track in masks})  # tracks of one instance share their masks
-    windows_overlap = model.inference.clip_stride < model.inference.window  # otherwise none knows those of another
+    windows_overlap = (
+        model.inference.settings.clip_stride < model.inference.settings.window
+    )  # otherwise none knows those of another
     if num_instances < task.num_instances or (windows_overlap and num_instances > task.num_instances):
         raise RuntimeError(f"the network reported {task.num_instances} instances, the result has {num_instances}")
     if len(masks[0]) != task.length:

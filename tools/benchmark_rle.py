@@ -26,7 +26,8 @@ from benchmark import ellipse_logits, synchronize
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from ifc.inference.mask_encoding import Rle, encode_frames
+from ifc.inference.mask_encoding import encode_masks as encode_frames
+from ifc.ytvis.masks import Rle
 
 MASKS_AT_ONCE = 16  # of the plain way, whose memory is that of the masks
 
@@ -58,7 +59,7 @@ def encode_plainly(frames: Sequence[Tensor], output_size: tuple[int, int]) -> li
             masks = (resized > 0).to(torch.uint8).transpose(1, 2).contiguous().cpu().numpy()
             for rle, mask in zip(coco_mask.encode(masks.transpose(2, 1, 0)), masks, strict=True):
                 counts = rle["counts"].decode("ascii")
-                rles[-1].append(Rle(size=list(output_size), counts=counts) if mask.any() else None)
+                rles[-1].append({"size": list(output_size), "counts": counts} if mask.any() else None)
     return rles
 
 

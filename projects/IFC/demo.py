@@ -43,7 +43,7 @@ from detectron2.utils.logger import setup_logger
 from tqdm import tqdm
 
 from ifc.engine import setup_config
-from ifc.predictor import Classes, IncompleteVideoError, VideoSegmenter
+from ifc.predictor import SEGMENTER_DEFAULTS, Classes, IncompleteVideoError, VideoSegmenter
 from ifc.video import FolderReader, FrameSource, ImageReader, VideoReadError, VideoWriteError, VideoWriter, open_frames
 from ifc.ytvis.drawing import OverlayDrawer, default_scale, select_tracks
 from ifc.ytvis.files import whole_file, write_json
@@ -280,7 +280,7 @@ def prepare(args: argparse.Namespace) -> tuple[Demo, list[Job]]:
         raise ValueError(f"--frame-rate: found {args.frame_rate}, expected 0.001 to 1000")
     if args.scale is not None and args.scale < 1:
         raise ValueError(f"--scale: found {args.scale}, expected at least 1")
-    cfg = setup_config(args.config_file, args.opts)
+    cfg = setup_config(args.config_file, args.opts, program_defaults=SEGMENTER_DEFAULTS)
     Classes.of_config(cfg)  # before the time that the weights take
     jobs = plan_jobs(args.input, args.output)
     require_drawable(jobs, args.scale)

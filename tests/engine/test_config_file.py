@@ -2,6 +2,7 @@
 """Configurations that cannot work, and what is said of them."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -34,6 +35,33 @@ def test_the_projects_own_files(path):
     assert cfg.MODEL.META_ARCHITECTURE == "Ifc"
     for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
         assert len(MetadataCatalog.get(name).thing_classes) == cfg.MODEL.IFC.NUM_CLASSES
+
+
+def test_keys_of_old_configs_are_read_over_with_a_warning(tmp_path, caplog):
+    base, path = Path(write_config(tmp_path)), tmp_path / "derived.yaml"
+    base.write_text(base.read_text().replace("  IFC:\n", "  IFC:\n    CHANNELS_LAST: True\n"))
+    path.write_text(f"_BASE_: {base}\nMODEL:\n  IFC:\n    FOLD_BATCH_NORM: True\n    DROPOUT: 0.3\n")
+    cfg = setup_config(str(path), [])
+    assert cfg.MODEL.IFC.DROPOUT == 0.3
+    messages = " ".join(record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert "MODEL.IFC.CHANNELS_LAST" in messages and "MODEL.IFC.FOLD_BATCH_NORM" in messages
+    caplog.clear()
+    assert tiny_config(tmp_path, "MODEL.IFC.FOLD_BATCH_NORM", True, "SOLVER.MAX_ITER", 7).SOLVER.MAX_ITER == 7
+    assert "MODEL.IFC.FOLD_BATCH_NORM" in caplog.text
+
+
+def test_a_programs_defaults_give_way_to_the_file_and_the_command_line(tmp_path):
+    path, key = write_config(tmp_path), "MODEL.IFC.PRECISION"
+    derived = tmp_path / "derived.yaml"
+    derived.write_text(f"_BASE_: {path}\nMODEL:\n  IFC:\n    PRECISION: float32\n")
+
+    def precision(path, *opts):
+        return setup_config(str(path), opts, program_defaults=(key, "auto")).MODEL.IFC.PRECISION
+
+    assert setup_config(str(path), []).MODEL.IFC.PRECISION == "float32"
+    assert precision(path) == "auto"
+    assert precision(path, key, "bfloat16") == "bfloat16"
+    assert precision(derived) == "float32"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from detectron2.layers import FrozenBatchNorm2d
 from detectron2.modeling import build_model
 from tiny_model import tiny_config
 
-from ifc.inference import InferenceNetwork
+from ifc.inference import InferenceNetwork, InferenceSettings, accelerated_network
 
 SIZE = (64, 96)
 
@@ -27,7 +27,7 @@ def model_of(*opts):
 
 
 def network_of(model, **options):
-    network = InferenceNetwork(model.detr, model.normalize, **options)
+    network = InferenceNetwork(model.detr, model.normalize, InferenceSettings(window=1, **options))
     network.prepare()
     return network
 
@@ -45,7 +45,9 @@ def predict(network, frames, num_frames):
 
 @torch.no_grad()
 def plain(model, frames, num_frames):
-    return predict(InferenceNetwork(model.detr, model.normalize), frames, num_frames)
+    """What the network gives as it is."""
+    prediction = model.detr.predict_clips(model.detr.encode_frames(model.normalize(frames)), num_frames)
+    return prediction.pred_logits, prediction.pred_masks
 
 
 def assert_close(found, expected, atol):
@@ -53,35 +55,46 @@ def assert_close(found, expected, atol):
         torch.testing.assert_close(x, y, atol=atol, rtol=atol)
 
 
-def test_plain_network_is_the_network():
-    model = model_of()
-    network = network_of(model)
-    assert network.network is model.detr and not network.is_compiled
-    with torch.no_grad():
-        expected = model.forward_clips([{"image": list(frames_of(3))}])
-    found = predict(network, frames_of(3), 3)
-    assert_close(found, (expected["pred_logits"], expected["pred_masks"]), 1e-5)
-
-
 @pytest.mark.parametrize("norm", ["FrozenBN", "BN"])
-def test_folded_batch_norm_gives_the_same(norm):
+def test_gives_the_same_and_leaves_the_network_as_it_is(norm):
     model = model_of("MODEL.RESNETS.NORM", norm)
-    before = copy.deepcopy(model.state_dict())
-    network = network_of(model, fold_batch_norm=True)
+    before, layouts = copy.deepcopy(model.state_dict()), [weight.stride() for weight in model.parameters()]
+    network = network_of(model)
     assert not any(isinstance(m, FrozenBatchNorm2d | torch.nn.BatchNorm2d) for m in network.network.modules())
     assert_close(predict(network, frames_of(4), 2), plain(model, frames_of(4), 2), 1e-4)
     after = model.state_dict()
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert [weight.stride() for weight in model.parameters()] == layouts
+    assert {weight.requires_grad for weight in model.detr.transformer.parameters()} == {True}
+
+
+def test_convolutions_run_in_nhwc_memory():
+    model, seen = model_of(), []
+    network = network_of(model)
+    for layer in network.network.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_pre_hook(lambda layer, args: seen.extend([layer.weight, args[0]]))
+    predict(network, frames_of(4), 2)
+    assert len(seen) > 50 and all(x.stride(1) == 1 for x in seen)
+
+
+def test_weights_that_do_not_differ_are_shared():
+    model = model_of()
+    own = {weight.data_ptr() for weight in model.detr.parameters()}
+    for name, weight in network_of(model).network.named_parameters():
+        if weight.dim() != 4 and not name.endswith("bias"):
+            assert weight.data_ptr() in own, name
 
 
 def test_a_copy_follows_the_weights():
     model = model_of()
-    network = network_of(model, fold_batch_norm=True)
+    network = network_of(model)
     first = network.network
     network.prepare()
     assert network.network is first  # nothing changed: nothing is made again
     with torch.no_grad():
         next(model.detr.backbone.parameters()).mul_(1.5)
+        model.detr.query_embed.weight.mul_(1.5)
     network.prepare()
     assert network.network is not first
     assert_close(predict(network, frames_of(2), 2), plain(model, frames_of(2), 2), 1e-4)
@@ -92,7 +105,7 @@ def test_a_copy_follows_the_weights():
 
 def test_bfloat16_is_close_and_its_weights_are_converted_once():
     model = model_of()
-    network = network_of(model, precision="bfloat16", fold_batch_norm=True)
+    network = network_of(model, precision="bfloat16")
     found, expected = predict(network, frames_of(4), 2), plain(model, frames_of(4), 2)
     for x, y in zip(found, expected, strict=True):
         assert not torch.equal(x, y)
@@ -134,13 +147,29 @@ def test_compiled_network_gives_the_same_and_is_not_compiled_again(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("capabilities", "precision"),
     [
-        ({"precision": "float16"}, r"MODEL.IFC.PRECISION: found 'float16', expected one of \('float32', 'bfloat16'\)"),
-        ({"compile_mode": "fast"}, "MODEL.IFC.COMPILE: found 'fast', expected '' or one of"),
+        ({"avx512_f": True, "avx512_bf16": True}, "bfloat16"),
+        ({"amx_tile": True, "amx_bf16": True}, "bfloat16"),
+        ({"avx512_f": True, "avx512_bf16": False}, "float32"),
+        ({}, "float32"),
     ],
 )
-def test_bad_options_are_errors(options, message):
+def test_auto_is_bfloat16_where_the_cpu_is_fast_at_it_and_says_so_once(capabilities, precision, monkeypatch, caplog):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    accelerated_network.fast_precision.cache_clear()
     model = model_of()
-    with pytest.raises(ValueError, match=message):
-        InferenceNetwork(model.detr, model.normalize, **options)
+    with caplog.at_level("INFO", logger="ifc"):
+        networks = [network_of(model, precision="auto") for _ in range(2)]
+    accelerated_network.fast_precision.cache_clear()
+    assert {network.network.input_proj.weight.dtype for network in networks} == {getattr(torch, precision)}
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert precision in message and all(name in message for name, found in capabilities.items() if "bf16" in name)
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision"), [((7, 5), "float32"), ((8, 0), "bfloat16"), ((10, 0), "bfloat16")]
+)
+def test_auto_is_bfloat16_on_gpus_that_are_fast_at_it(capability, precision, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert accelerated_network.fast_precision.__wrapped__(torch.device("cuda", 0)) == precision

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ifc.inference import VideoInference
+from ifc.inference import InferenceSettings, VideoInference
 from ifc.modeling.network import ClipPrediction, FrameFeatures
 
 MASK_SIZE, OUTPUT_SIZE = (24, 32), (96, 128)
@@ -49,7 +49,7 @@ def resident_bytes() -> int:
 
 
 def test_memory_does_not_grow_with_the_video():
-    stream = VideoInference(PassingObjects(), window=5).stream(OUTPUT_SIZE)
+    stream = VideoInference(PassingObjects(), InferenceSettings(window=5)).stream(OUTPUT_SIZE)
     resident, state, num_masks, num_instances = {}, {}, 0, 0
     for first in range(0, LENGTH, BATCH):
         frames = [torch.full((1, 1, 1), float(index)) for index in range(first, first + BATCH)]

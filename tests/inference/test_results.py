@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from ifc.inference.results import FrameMasks, Rle, Track, TrackMasks, build_prediction
-from ifc.inference.tracker import FinishedInstances
+from ifc.inference import FinishedInstances, InferenceSettings
+from ifc.inference.results import FrameMasks, Track, TrackMasks, build_prediction
+from ifc.ytvis.masks import Rle
 
 
 def _rle(counts: str) -> Rle:
-    return Rle(size=[4, 6], counts=counts)
+    return {"size": [4, 6], "counts": counts}
 
 
 FRAMES = [FrameMasks(0, {0: _rle("a")}), FrameMasks(1, {0: _rle("b"), 2: _rle("c")}), FrameMasks(2, {})]
@@ -24,8 +25,13 @@ INSTANCES = [
 ]
 
 
+def predict(frames, instances, multi_cls_on, apply_cls_thres, num_frames=None):
+    settings = InferenceSettings(window=1, multi_cls_on=multi_cls_on, apply_cls_thres=apply_cls_thres)
+    return build_prediction(frames, instances, (4, 6), settings, num_frames)
+
+
 def test_one_track_for_every_class_above_the_threshold():
-    prediction = build_prediction(FRAMES, INSTANCES, (4, 6), multi_cls_on=True, apply_cls_thres=0.01)
+    prediction = predict(FRAMES, INSTANCES, True, 0.01)
     zero, two = [_rle("a"), _rle("b"), None], [None, _rle("c"), None]
     assert prediction.image_size == (4, 6)
     assert prediction.tracks == [
@@ -38,24 +44,24 @@ def test_one_track_for_every_class_above_the_threshold():
 
 
 def test_the_threshold_itself_is_not_above_it():
-    prediction = build_prediction(FRAMES, INSTANCES, (4, 6), multi_cls_on=True, apply_cls_thres=0.25)
+    prediction = predict(FRAMES, INSTANCES, True, 0.25)
     assert [(track.instance_id, track.label) for track in prediction.tracks] == [(0, 0), (2, 1)]
 
 
 def test_best_class_alone_whatever_its_probability():
-    prediction = build_prediction(FRAMES, INSTANCES, (4, 6), multi_cls_on=False, apply_cls_thres=0.4)
+    prediction = predict(FRAMES, INSTANCES, False, 0.4)
     assert [(track.instance_id, track.label) for track in prediction.tracks] == [(0, 0), (1, 0), (2, 1)]
     assert prediction.scores == [0.5, pytest.approx(0.005), pytest.approx(0.3)]
     assert prediction.masks[1] == [None, None, None]
 
 
 def test_no_instance():
-    prediction = build_prediction(FRAMES[2:], [], (4, 6), multi_cls_on=True, apply_cls_thres=0.01)
+    prediction = predict(FRAMES[2:], [], True, 0.01)
     assert prediction.tracks == [] and prediction.masks == []
 
 
 def test_frames_that_could_not_be_read_have_no_masks():
-    prediction = build_prediction(FRAMES, INSTANCES, (4, 6), multi_cls_on=True, apply_cls_thres=0.25, num_frames=5)
+    prediction = predict(FRAMES, INSTANCES, True, 0.25, num_frames=5)
     assert prediction.num_frames == 5
     assert prediction.masks[0] == [_rle("a"), _rle("b"), None, None, None]
 

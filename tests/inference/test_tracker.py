@@ -188,8 +188,3 @@ def test_window_on_final_frames_is_an_error():
     tracker.release(2)
     with pytest.raises(ValueError, match="window at frame 0: the frames before 2 are final"):
         tracker.update([clip_of(item)])
-
-
-def test_window_below_one_is_an_error():
-    with pytest.raises(ValueError, match="window: found 0, expected at least 1 frame"):
-        ClipTracker(0)

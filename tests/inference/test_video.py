@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from inference.dense_tracker import Window, random_windows, track, window_starts
 from pycocotools import mask as coco_mask
 
-from ifc.inference import VideoInference, VideoPrediction
+from ifc.inference import InferenceSettings, VideoInference, VideoPrediction
 from ifc.modeling.network import ClipPrediction, FrameFeatures
 
 FRAME_SHAPE = (3, 2, 2)
@@ -69,6 +69,10 @@ class FakeNetwork:
         return ClipPrediction(logits, masks)
 
 
+def engine_of(network: FakeNetwork, **settings) -> VideoInference:
+    return VideoInference(network, InferenceSettings(**settings))
+
+
 def frames_of(num_frames: int):
     return (torch.full(FRAME_SHAPE, float(i)) for i in range(num_frames))
 
@@ -100,7 +104,7 @@ def valid_windows(seed: int, num_frames: int, window: int, stride: int) -> list[
 @pytest.mark.parametrize("frames_per_batch", [1, 4, 100])
 def test_windows(num_frames, window, stride, starts, frames_per_batch):
     network = FakeNetwork()
-    engine = VideoInference(network, window=window, clip_stride=stride, frames_per_batch=frames_per_batch)
+    engine = engine_of(network, window=window, clip_stride=stride, frames_per_batch=frames_per_batch)
     engine(frames_of(num_frames), OUTPUT_SIZE)
     clips = [clip for clips in network.clips for clip in clips]
     assert clips == [list(range(start, min(start + window, num_frames))) for start in starts]
@@ -114,7 +118,7 @@ def test_windows(num_frames, window, stride, starts, frames_per_batch):
 def test_equals_the_definition(num_frames, window, stride, seed, multi_cls_on):
     windows = valid_windows(seed, num_frames, window, stride)
     options = {"window": window, "clip_stride": stride, "multi_cls_on": multi_cls_on, "apply_cls_thres": 0.2}
-    prediction = VideoInference(FakeNetwork(windows), **options, frames_per_batch=3)(frames_of(num_frames), OUTPUT_SIZE)
+    prediction = engine_of(FakeNetwork(windows), **options, frames_per_batch=3)(frames_of(num_frames), OUTPUT_SIZE)
 
     _, class_probs, mask_logits = track(windows, num_frames)
     class_probs = class_probs[:, :-1]
@@ -140,7 +144,7 @@ def test_equals_the_definition(num_frames, window, stride, seed, multi_cls_on):
 def test_cpu_merging_and_batches_do_not_change_the_result():
     windows = valid_windows(3, 20, 5, 2)
     results: list[VideoPrediction] = [
-        VideoInference(FakeNetwork(windows), window=5, clip_stride=2, **options)(frames_of(20), OUTPUT_SIZE)
+        engine_of(FakeNetwork(windows), window=5, clip_stride=2, **options)(frames_of(20), OUTPUT_SIZE)
         for options in (
             {},
             {"merge_on_cpu": True},
@@ -157,7 +161,7 @@ def test_cpu_merging_and_batches_do_not_change_the_result():
 @pytest.mark.parametrize(("window", "stride"), [(1, 1), (4, 1), (5, 3), (4, 4), (6, 5)])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_frames_are_handed_out_once_no_later_window_can_hold_them(window, stride, batch):
-    stream = VideoInference(FakeNetwork(), window=window, clip_stride=stride).stream(OUTPUT_SIZE)
+    stream = engine_of(FakeNetwork(), window=window, clip_stride=stride).stream(OUTPUT_SIZE)
     num_frames, frames = 24, list(frames_of(24))
     handed_out = []
     for pushed in range(batch, num_frames + 1, batch):
@@ -179,7 +183,7 @@ def test_frames_are_handed_out_once_no_later_window_can_hold_them(window, stride
 @pytest.mark.parametrize("batch", [1, 4])
 def test_features_are_dropped(batch):
     network = FakeNetwork()
-    VideoInference(network, window=6, clip_stride=2, frames_per_batch=batch)(frames_of(200), OUTPUT_SIZE)
+    engine_of(network, window=6, clip_stride=2, frames_per_batch=batch)(frames_of(200), OUTPUT_SIZE)
     # A window, the batch that begins before it and the one that arrives.
     assert 6 <= network.most_frames_alive <= 6 + 2 * batch
 
@@ -193,7 +197,7 @@ def test_frames_are_asked_for_when_needed():
             yield frame
 
     network = FakeNetwork()
-    VideoInference(network, window=5, frames_per_batch=2)(frames(), OUTPUT_SIZE)
+    engine_of(network, window=5, frames_per_batch=2)(frames(), OUTPUT_SIZE)
     assert asked[29][1] >= 12  # calls: two windows each
 
 
@@ -203,16 +207,16 @@ def test_frames_are_asked_for_when_needed():
 )
 def test_windows_at_once(frames_per_batch, windows_per_batch, sizes):
     network = FakeNetwork()
-    engine = VideoInference(network, window=5, frames_per_batch=frames_per_batch, windows_per_batch=windows_per_batch)
+    engine = engine_of(network, window=5, frames_per_batch=frames_per_batch, windows_per_batch=windows_per_batch)
     engine(frames_of(20), OUTPUT_SIZE)
     assert [len(clips) for clips in network.clips] == sizes
 
 
 def test_out_of_memory_halves_the_batch(caplog):
     windows = valid_windows(3, 20, 5, 1)
-    expected = VideoInference(FakeNetwork(windows), window=5)(frames_of(20), OUTPUT_SIZE)
+    expected = engine_of(FakeNetwork(windows), window=5)(frames_of(20), OUTPUT_SIZE)
     network = FakeNetwork(windows, most_clips=5)
-    engine = VideoInference(network, window=5, frames_per_batch=20)
+    engine = engine_of(network, window=5, frames_per_batch=20)
     assert engine(frames_of(20), OUTPUT_SIZE) == expected
     assert [len(clips) for clips in network.clips] == [4, 4, 4, 4]
     assert [record.getMessage()[:65] for record in caplog.records] == [
@@ -225,7 +229,7 @@ def test_out_of_memory_halves_the_batch(caplog):
 
 def test_out_of_memory_with_one_window_is_an_error():
     with pytest.raises(torch.OutOfMemoryError):
-        VideoInference(FakeNetwork(most_clips=0), window=5)(frames_of(6), OUTPUT_SIZE)
+        engine_of(FakeNetwork(most_clips=0), window=5)(frames_of(6), OUTPUT_SIZE)
 
 
 def test_running_instances():
@@ -233,7 +237,7 @@ def test_running_instances():
         Window(start, np.array([[p, 0.8 - p, 0.1, 0.1]], dtype=np.float32), np.full((1, 3, 4, 5), 5, dtype=np.float32))
         for start, p in enumerate([0.2, 0.4, 0.6])
     ]
-    stream = VideoInference(FakeNetwork(windows), window=3).stream(OUTPUT_SIZE)
+    stream = engine_of(FakeNetwork(windows), window=3).stream(OUTPUT_SIZE)
     frames = list(frames_of(5))
     stream.push(frames[:2])
     assert stream.running_instances() is None
@@ -248,7 +252,7 @@ def test_running_instances():
 
 def test_output_size_is_that_of_the_frames_if_none_is_given():
     windows = valid_windows(3, 6, 3, 1)
-    assert VideoInference(FakeNetwork(windows), window=3)(frames_of(6)).image_size == FRAME_SHAPE[1:]
+    assert engine_of(FakeNetwork(windows), window=3)(frames_of(6)).image_size == FRAME_SHAPE[1:]
 
 
 def test_no_gradient_is_recorded():
@@ -262,34 +266,19 @@ def test_no_gradient_is_recorded():
         return ClipPrediction(prediction.pred_logits * parameter, prediction.pred_masks * parameter)
 
     network.predict_clips = predict_with_parameter
-    stream = VideoInference(network, window=3).stream(OUTPUT_SIZE)
+    stream = engine_of(network, window=3).stream(OUTPUT_SIZE)
     instances = stream.push(list(frames_of(6))).instances + stream.finish().instances
     assert instances and not any(batch.class_probs.requires_grad for batch in instances)
 
 
 def test_no_frame_is_an_error():
     with pytest.raises(ValueError, match="the video has no frames"):
-        VideoInference(FakeNetwork(), window=5)([], OUTPUT_SIZE)
+        engine_of(FakeNetwork(), window=5)([], OUTPUT_SIZE)
 
 
 @pytest.mark.parametrize("frames_per_batch", [1, 3, 8])
 def test_frames_of_different_sizes_are_an_error(frames_per_batch):
     frames = [*frames_of(4), torch.zeros(3, 2, 4)]
-    engine = VideoInference(FakeNetwork(), window=5, frames_per_batch=frames_per_batch)
+    engine = engine_of(FakeNetwork(), window=5, frames_per_batch=frames_per_batch)
     with pytest.raises(ValueError, match=r"frame 4: found shape \(3, 2, 4\), expected \(3, 2, 2\)"):
         engine(frames, OUTPUT_SIZE)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"window": 0}, r"window \(INPUT.SAMPLING_FRAME_NUM\): found 0, expected at least 1"),
-        ({"window": 5, "clip_stride": 0}, r"clip_stride \(MODEL.IFC.CLIP_STRIDE\): found 0, expected 1 to"),
-        ({"window": 5, "clip_stride": 6}, r"clip_stride \(MODEL.IFC.CLIP_STRIDE\): found 6, expected 1 to"),
-        ({"window": 5, "frames_per_batch": -1}, "MODEL.IFC.FRAMES_PER_BATCH: found -1, expected 0 or more"),
-        ({"window": 5, "windows_per_batch": -1}, "MODEL.IFC.WINDOWS_PER_BATCH: found -1, expected 0 or more"),
-    ],
-)
-def test_bad_options_are_errors(options, message):
-    with pytest.raises(ValueError, match=message):
-        VideoInference(FakeNetwork(), **options)

@@ -331,10 +331,10 @@ def test_a_result_of_another_length_is_an_error(tool, make_model, make_task):
 
 
 def test_a_stage_that_the_engine_does_not_enter_is_an_error(tool, make_model, make_task, monkeypatch):
-    encode_frames = video_engine.encode_frames
+    encode_masks = video_engine.encode_masks
     # An engine that took hold of the function before it was timed.
     release = video_engine.VideoStream._release
-    code = {**video_engine.__dict__, "encode_frames": encode_frames}
+    code = {**video_engine.__dict__, "encode_masks": encode_masks}
     monkeypatch.setattr(video_engine.VideoStream, "_release", FunctionType(release.__code__, code))
     with pytest.raises(RuntimeError, match="never entered: masks to RLE"):
         tool.run_once(make_model(), make_task(3, 2), by_stage=True)
@@ -453,9 +453,9 @@ def test_options_change_the_task(tool, capsys):
 
 def test_variants_are_measured_in_the_same_run(tool, tmp_path, capsys):
     path = tmp_path / "numbers.json"
-    variants = ["MODEL.IFC.FOLD_BATCH_NORM True MODEL.IFC.PRECISION bfloat16", "MODEL.IFC.WINDOWS_PER_BATCH 1"]
+    variants = ["MODEL.IFC.PRECISION bfloat16", "MODEL.IFC.WINDOWS_PER_BATCH 1"]
     options = [*SMALL.split(), "--read-ahead", "--json", str(path), *(x for v in variants for x in ("--variant", v))]
-    assert tool.main(["--config-file", TINY, *options, "MODEL.IFC.CHANNELS_LAST", "False"]) == 0
+    assert tool.main(["--config-file", TINY, *options]) == 0
     report = json.loads(path.read_text())
     assert [run["variant"] for run in report["variants"]] == variants
     for run in report["variants"]:

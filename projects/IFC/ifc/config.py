@@ -24,7 +24,6 @@ def add_ifc_config(cfg: CN) -> None:
     cfg.MODEL.IFC.PRE_NORM = False  # layer norm before each block instead of after it
     cfg.MODEL.IFC.NUM_MEMORY_BUS = 8  # memory tokens a frame
     cfg.MODEL.IFC.NUM_OBJECT_QUERIES = 100  # queries a clip
-    cfg.MODEL.IFC.CHANNELS_LAST = False  # convolutions in NHWC memory: the same numbers to rounding, faster on CPUs
 
     # Training
     cfg.MODEL.IFC.MASK_WEIGHT = 3.0  # weight of the focal mask loss
@@ -43,11 +42,12 @@ def add_ifc_config(cfg: CN) -> None:
     cfg.MODEL.IFC.APPLY_CLS_THRES = 0.01
 
     # Speed of inference. Only PRECISION changes the result by more than float32's rounding.
-    cfg.MODEL.IFC.PRECISION = "float32"  # or "bfloat16": by autocast, on GPUs and on CPUs that have it
-    cfg.MODEL.IFC.FOLD_BATCH_NORM = False  # fold batch norm into the convolution before it
+    cfg.MODEL.IFC.PRECISION = "float32"  # "bfloat16", by autocast, or "auto": bfloat16 where the device is fast at it
     cfg.MODEL.IFC.COMPILE = ""  # a mode of torch.compile: "default", "reduce-overhead" (CUDA graphs), "max-autotune", …
     cfg.MODEL.IFC.FRAMES_PER_BATCH = 0  # frames that pass the backbone together; 0: as many as memory has room for
     cfg.MODEL.IFC.WINDOWS_PER_BATCH = 0  # windows that pass the network together at most; 0: as memory has room for
+    for key in ("CHANNELS_LAST", "FOLD_BATCH_NORM"):  # how inference on videos always runs
+        cfg.register_deprecated_key(f"MODEL.IFC.{key}")
 
     # Data sets of one's own in YTVIS's format, [[name, json file, folder of the frames], ...]: the names can be used in
     # DATASETS.TRAIN and DATASETS.TEST, their classes are read from the json.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 # From the modules themselves: a package of these may be what is loading detectron2, and with it this module.
 from .inference.accelerated_network import InferenceNetwork
 from .inference.image import infer_image
+from .inference.settings import InferenceSettings
 from .inference.video import VideoInference
 from .modeling.network import ClipPrediction, IfcNetwork
 from .modeling.normalization import FrameNormalizer
@@ -75,11 +76,7 @@ class Ifc(nn.Module):
             num_memory=ifc.NUM_MEMORY_BUS,
         )
         network = IfcNetwork(
-            build_backbone(cfg),
-            transformer,
-            num_classes=ifc.NUM_CLASSES,
-            num_queries=ifc.NUM_OBJECT_QUERIES,
-            channels_last=ifc.CHANNELS_LAST,
+            build_backbone(cfg), transformer, num_classes=ifc.NUM_CLASSES, num_queries=ifc.NUM_OBJECT_QUERIES
         )
         normalize = FrameNormalizer(cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD)
         criterion = ClipCriterion(
@@ -89,26 +86,22 @@ class Ifc(nn.Module):
             dice_weight=ifc.DICE_WEIGHT,
             no_object_weight=ifc.NO_OBJECT_WEIGHT,
         )
+        settings = InferenceSettings(
+            window=cfg.INPUT.SAMPLING_FRAME_NUM,
+            clip_stride=ifc.CLIP_STRIDE,
+            merge_on_cpu=ifc.MERGE_ON_CPU,
+            multi_cls_on=ifc.MULTI_CLS_ON,
+            apply_cls_thres=ifc.APPLY_CLS_THRES,
+            precision=ifc.PRECISION,
+            compile_mode=ifc.COMPILE,
+            frames_per_batch=ifc.FRAMES_PER_BATCH,
+            windows_per_batch=ifc.WINDOWS_PER_BATCH,
+        )
         return {
             "network": network,
             "normalize": normalize,
             "criterion": criterion,
-            "inference": VideoInference(
-                InferenceNetwork(
-                    network,
-                    normalize,
-                    precision=ifc.PRECISION,
-                    fold_batch_norm=ifc.FOLD_BATCH_NORM,
-                    compile_mode=ifc.COMPILE,
-                ),
-                window=cfg.INPUT.SAMPLING_FRAME_NUM,
-                clip_stride=ifc.CLIP_STRIDE,
-                merge_on_cpu=ifc.MERGE_ON_CPU,
-                multi_cls_on=ifc.MULTI_CLS_ON,
-                apply_cls_thres=ifc.APPLY_CLS_THRES,
-                frames_per_batch=ifc.FRAMES_PER_BATCH,
-                windows_per_batch=ifc.WINDOWS_PER_BATCH,
-            ),
+            "inference": VideoInference(InferenceNetwork(network, normalize, settings), settings),
             "mask_stride": ifc.MASK_STRIDE,
             "match_stride": ifc.MATCH_STRIDE,
             "deep_supervision": ifc.DEEP_SUPERVISION,
@@ -162,6 +155,8 @@ class Ifc(nn.Module):
         if len(num_frames) > 1:
             raise ValueError(f"the clips of a batch must have equally many frames, found {sorted(num_frames)}")
         images = ImageList.from_tensors([self.normalize(frame) for clip in batched_inputs for frame in clip["image"]])
+        if self.training and self.device.type == "cpu":  # which trains faster in NHWC memory
+            images.tensor = images.tensor.contiguous(memory_format=torch.channels_last)
         features = self.detr.encode_frames(images.tensor, images.image_sizes)
         return self.detr.predict_layers(features, num_frames.pop()), images
 

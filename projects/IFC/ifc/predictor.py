@@ -17,11 +17,14 @@ from torch import Tensor
 
 from .engine.checkpoint import IfcCheckpointer
 from .engine.config_file import build_model, setup_config
-from .inference import FinishedInstances, FrameMasks, Rle, StreamOutput, VideoPrediction
+from .inference import FinishedInstances, FrameMasks, StreamOutput, VideoPrediction
 from .video import open_frames
 from .video.read_ahead import ReadablePart, read_ahead
+from .ytvis.masks import Rle
 
 READING_THREADS = 2  # beside the one that decodes: they resize
+# Where a person looks at the result. An evaluation is in float32 unless it is asked otherwise: papers are.
+SEGMENTER_DEFAULTS = ("MODEL.IFC.PRECISION", "auto")
 
 Video = str | os.PathLike | Iterable[np.ndarray]
 
@@ -139,7 +142,8 @@ class VideoSegmenter:
         Raises:
             OSError, ValueError: for a wrong config, key, value or checkpoint.
         """
-        return cls(setup_config(os.fspath(config_file), ["MODEL.WEIGHTS", os.fspath(weights), *opts]))
+        opts = ["MODEL.WEIGHTS", os.fspath(weights), *opts]
+        return cls(setup_config(os.fspath(config_file), opts, program_defaults=SEGMENTER_DEFAULTS))
 
     def __call__(self, video: Video) -> VideoPrediction:
         """The tracks of a video, with masks of its frames' size.

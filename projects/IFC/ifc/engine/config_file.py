@@ -20,7 +20,9 @@ from ..data.loaders import check_frames, is_video_dataset, load_records
 from .config_checks import check_config
 
 
-def setup_config(config_file: str, opts: Sequence[str], resume: bool = False) -> CfgNode:
+def setup_config(
+    config_file: str, opts: Sequence[str], resume: bool = False, program_defaults: Sequence[str] = ()
+) -> CfgNode:
     """detectron2's and IFC's defaults, changed by a file and then by "KEY VALUE" pairs, checked and frozen.
 
     The data sets of DATASETS.VIDEO_JSON are registered. A MODEL.IFC.NUM_CLASSES of 0 becomes the number it stands for.
@@ -29,6 +31,7 @@ def setup_config(config_file: str, opts: Sequence[str], resume: bool = False) ->
         config_file: a YAML file; empty for the defaults. Tags that run code are refused.
         opts: key, value, key, value, …
         resume: the last checkpoint in OUTPUT_DIR, if there is one, is read in place of MODEL.WEIGHTS.
+        program_defaults: key, value, … that stand where neither the file nor `opts` says otherwise.
 
     Raises:
         FileNotFoundError: without that file, or without the MODEL.WEIGHTS or DATASETS.VIDEO_JSON it names.
@@ -36,6 +39,7 @@ def setup_config(config_file: str, opts: Sequence[str], resume: bool = False) ->
     """
     cfg = get_cfg()
     add_ifc_config(cfg)
+    cfg.merge_from_list(list(program_defaults))
     defaults = cfg.clone()
     if config_file:
         if not PathManager.isfile(config_file):

@@ -5,8 +5,10 @@ import detectron2.modeling  # noqa: F401 - first, so that ifc registers while no
 
 from .accelerated_network import COMPILE_MODES, PRECISIONS, InferenceNetwork
 from .image import infer_image
-from .results import FrameMasks, Rle, Track, VideoPrediction
-from .tracker import ClipInstances, ClipTracker, FinishedInstances
+from .live_instances import ClipInstances, FinishedInstances
+from .results import FrameMasks, Track, VideoPrediction
+from .settings import InferenceSettings
+from .tracker import ClipTracker
 from .video import StreamOutput, VideoInference, VideoStream
 
 __all__ = [
@@ -17,7 +19,7 @@ __all__ = [
     "FinishedInstances",
     "FrameMasks",
     "InferenceNetwork",
-    "Rle",
+    "InferenceSettings",
     "StreamOutput",
     "Track",
     "VideoInference",

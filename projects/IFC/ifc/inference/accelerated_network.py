@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network as inference runs it: the same computation, arranged for speed.
+"""The network as inference on videos runs it: the same computation, arranged for speed.
 
-What changes is how, not what: batch norm folded into the convolutions before it, bfloat16 where that is asked for, and
-torch.compile. The network that is trained is left as it is.
+Batch norm is folded into the convolutions before it, convolutions run in NHWC memory ("channels last"), and where it is
+asked for in bfloat16 and through torch.compile. The network that is trained is left as it is.
 """
 
 import copy
+import logging
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from detectron2.layers import FrozenBatchNorm2d
@@ -17,57 +19,45 @@ from ..modeling.network import ClipPrediction, FrameFeatures, IfcNetwork
 from ..modeling.normalization import FrameNormalizer
 from ..modeling.transformer import MultiheadAttention
 from ..regions import region
+from .settings import InferenceSettings
 
-PRECISIONS = ("float32", "bfloat16")
+logger = logging.getLogger(__name__)
+
+PRECISIONS = ("auto", "float32", "bfloat16")
 # torch.compile's modes; those of _CUDA_GRAPH_MODES replay CUDA graphs, whose outputs live until the next replay.
 _CUDA_GRAPH_MODES = ("reduce-overhead", "max-autotune")
 COMPILE_MODES = ("default", "max-autotune-no-cudagraphs", *_CUDA_GRAPH_MODES)
 
 
 class InferenceNetwork:
-    """An `IfcNetwork` for inference alone.
+    """An `IfcNetwork` for inference on videos.
 
-    Where an option needs other weights, a copy is made of the network: by the first `prepare`, and by the first one
-    after its weights have changed. (A compiled copy is compiled again then, too.)
+    It runs a copy of the network that has weights of its own where they differ, and shares the others: in float32 those
+    of the convolutions, which are 101 MB of R-50's 157. The copy is made by the first `prepare`, and again by the first
+    one after weights have changed; a compiled one is compiled again then, too.
 
     Args:
         network: the network.
         normalize: turns frames into the network's input, on its device.
-        precision: "float32" or "bfloat16": matrix products and convolutions by torch's autocast, in either case with
-            float32 class logits.
-        fold_batch_norm: multiply batch norm's fixed factors into the weights of the convolution before it.
-        compile_mode: a mode of torch.compile; "" for not compiling.
-
-    Raises:
-        ValueError: if an option has another value.
+        settings: the precision, in which matrix products and convolutions run by torch's autocast ("auto": bfloat16
+            where the device is fast at it, float32 elsewhere; class logits are float32 in either), and the mode of
+            torch.compile.
     """
 
-    def __init__(
-        self,
-        network: IfcNetwork,
-        normalize: FrameNormalizer,
-        *,
-        precision: str = "float32",
-        fold_batch_norm: bool = False,
-        compile_mode: str = "",
-    ):
-        if precision not in PRECISIONS:
-            raise ValueError(f"MODEL.IFC.PRECISION: found {precision!r}, expected one of {PRECISIONS}")
-        if compile_mode and compile_mode not in COMPILE_MODES:
-            raise ValueError(f"MODEL.IFC.COMPILE: found {compile_mode!r}, expected '' or one of {COMPILE_MODES}")
+    def __init__(self, network: IfcNetwork, normalize: FrameNormalizer, settings: InferenceSettings):
         self._source = network
         self._normalize = normalize
-        self._precision = precision
-        self._fold_batch_norm = fold_batch_norm
-        self._compile_mode = compile_mode
+        self._precision = settings.precision
+        self._compile_mode = settings.compile_mode
         self._weights_seen: tuple | None = None
+        self._dtype = torch.float32
         self._network = network
         self._encode: Callable[..., FrameFeatures] = network.encode_frames
         self._predict: Callable[..., ClipPrediction] = network.predict_clips
 
     @property
     def network(self) -> IfcNetwork:
-        """The network that runs: the one that was given, or the copy."""
+        """The network that runs: once prepared, the copy."""
         return self._network
 
     @property
@@ -79,21 +69,19 @@ class InferenceNetwork:
     def device(self) -> torch.device:
         return self._source.query_embed.weight.device
 
+    @torch.no_grad()
     def prepare(self) -> None:
         """Bring the copy up to date with the network that it is made of. To be called before each video."""
         weights = tuple((x.data_ptr(), x._version) for x in (*self._source.parameters(), *self._source.buffers()))
         if weights == self._weights_seen:
             return
-        self._network = self._source
-        if self._fold_batch_norm or self._precision != "float32":
-            self._network = copy.deepcopy(self._source).eval().requires_grad_(False)
-            if self._fold_batch_norm:
-                fold_batch_norm(self._network)
-            if self._precision == "bfloat16":
-                _cast_products(self._network, torch.bfloat16)
+        precision = fast_precision(self.device) if self._precision == "auto" else self._precision
+        self._dtype = getattr(torch, precision)
+        self._network = _accelerated_copy(self._source, self._dtype)
+        self._encode, self._predict = self._network.encode_frames, self._network.predict_clips
         if self._compile_mode:
-            self._encode = torch.compile(self._network.encode_frames, mode=self._compile_mode, dynamic=True)
-            self._predict = torch.compile(self._network.predict_clips, mode=self._compile_mode, dynamic=True)
+            self._encode = torch.compile(self._encode, mode=self._compile_mode, dynamic=True)
+            self._predict = torch.compile(self._predict, mode=self._compile_mode, dynamic=True)
         self._weights_seen = weights
 
     @region("projections")
@@ -102,12 +90,12 @@ class InferenceNetwork:
         images = self._normalize(frames)
         if not self._compile_mode:
             with self._autocast():
-                return self._network.encode_frames(images)
+                return self._encode(images.contiguous(memory_format=torch.channels_last))
         num_frames = len(images)
         # Batch sizes are rounded up to powers of two, so that few different shapes are ever compiled or recorded.
         images = torch.cat([images, images[-1:].expand(_round_up(num_frames) - num_frames, -1, -1, -1)])
         with self._compiled():
-            features = self._encode(images)
+            features = self._encode(images.contiguous(memory_format=torch.channels_last))
         return (features.clone() if self._compile_mode in _CUDA_GRAPH_MODES else features)[:num_frames]
 
     @region("clip network")
@@ -115,7 +103,7 @@ class InferenceNetwork:
         """See `IfcNetwork.predict_clips`."""
         if not self._compile_mode:
             with self._autocast():
-                return self._network.predict_clips(features, num_frames)
+                return self._predict(features, num_frames)
         num_clips = len(features) // num_frames
         clips = torch.arange(_round_up(num_clips) * num_frames, device=features.tokens.device)
         with self._compiled():
@@ -123,7 +111,7 @@ class InferenceNetwork:
         return ClipPrediction(prediction.pred_logits[:num_clips], prediction.pred_masks[:num_clips])
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._precision == "bfloat16")
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16)
 
     def _compiled(self) -> torch.autocast:
         if self._compile_mode in _CUDA_GRAPH_MODES:
@@ -131,23 +119,46 @@ class InferenceNetwork:
         return self._autocast()
 
 
-def fold_batch_norm(module: nn.Module) -> None:
-    """Fold the batch norms of detectron2's `Conv2d` layers, as they are in evaluation mode, into the convolutions."""
-    for conv in module.modules():
-        norm = getattr(conv, "norm", None)
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, FrozenBatchNorm2d | nn.BatchNorm2d):
-            conv.weight, conv.bias = fuse_conv_bn_weights(
-                conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-            )
-            conv.norm = None
+@cache
+def fast_precision(device: torch.device) -> str:
+    """bfloat16 where the device multiplies matrices in it, float32 elsewhere. Says so in the log, once a device."""
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        is_fast, reason = major >= 8, f"compute capability {major}.{minor}"
+    elif device.type == "cpu":
+        found = [name for name in ("amx_bf16", "avx512_bf16") if torch.cpu.get_capabilities().get(name)]
+        is_fast, reason = bool(found), ", ".join(found) or "neither amx_bf16 nor avx512_bf16"
+    else:
+        is_fast, reason = False, "not known to be fast at bfloat16"
+    precision = "bfloat16" if is_fast else "float32"
+    logger.info(f"MODEL.IFC.PRECISION auto: {precision} on {device} ({reason})")
+    return precision
 
 
-def _cast_products(module: nn.Module, dtype: torch.dtype) -> None:
-    """Convert the weights of convolutions and matrix products once, which autocast would do at every call."""
-    for layer in module.modules():
+def _accelerated_copy(network: IfcNetwork, dtype: torch.dtype) -> IfcNetwork:
+    """The network in evaluation mode, with batch norm folded and the weights of products as they are used: in `dtype`,
+    those of convolutions in NHWC memory. All other weights are the network's own."""
+    shared = {id(x): x for x in (*network.parameters(), *network.buffers())}
+    network = copy.deepcopy(network, memo=shared).eval()
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            _fold_batch_norm(layer)
         if isinstance(layer, nn.Conv2d | nn.Linear | MultiheadAttention):
-            for parameter in layer.parameters(recurse=False):
-                parameter.data = parameter.data.to(dtype)
+            for name, weight in layer.named_parameters(recurse=False):
+                memory_format = torch.channels_last if weight.dim() == 4 else torch.preserve_format
+                weight = weight.detach().to(dtype, memory_format=memory_format)
+                setattr(layer, name, nn.Parameter(weight, requires_grad=False))
+    return network
+
+
+def _fold_batch_norm(conv: nn.Conv2d) -> None:
+    """Fold the batch norm of a detectron2 `Conv2d`, as it is in evaluation mode, into the convolution."""
+    norm = getattr(conv, "norm", None)
+    if isinstance(norm, FrozenBatchNorm2d | nn.BatchNorm2d):
+        conv.weight, conv.bias = fuse_conv_bn_weights(
+            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        )
+        conv.norm = None
 
 
 def _round_up(number: int) -> int:

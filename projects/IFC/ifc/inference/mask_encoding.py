@@ -11,7 +11,6 @@ this happens on the logits' device, for all masks at once; only the borders go t
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import TypedDict
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from ..regions import region
+from ..ytvis.masks import Rle
 
 # Cells are worked on in parts whose temporary tensors take about this much, lest masks of noise take all memory.
 _PART_BYTES = 2**26
@@ -29,37 +29,21 @@ _BYTES_PER_COLUMN = 48  # of a cell
 _HUGE = 1e30
 
 
-class Rle(TypedDict):
-    """A mask as pycocotools' compressed run-length encoding."""
-
-    size: list[int]  # [height, width]
-    counts: str
-
-
-def encode_masks(mask_logits: Tensor, output_size: tuple[int, int]) -> list[Rle | None]:
-    """Resize mask logits bilinearly, threshold them at 0 and encode them.
-
-    Args:
-        mask_logits: (n, h, w), of any floating dtype, on any device. Computed with in float32. NaN is outside a mask.
-        output_size: (height, width) of the masks.
-
-    Returns:
-        n masks; None for an empty one. The bytes are those of `pycocotools.mask.encode`, the masks those of
-        `F.interpolate(…, mode="bilinear", align_corners=False) > 0`, but for pixels where that is 0 up to rounding.
-    """
-    return encode_frames([mask_logits], output_size)[0]
-
-
 @region("masks to RLE")
-def encode_frames(frames: Sequence[Tensor], output_size: tuple[int, int]) -> list[list[Rle | None]]:
-    """`encode_masks` for several frames at once: the host waits for the device as often as for one.
+def encode_masks(frames: Sequence[Tensor], output_size: tuple[int, int]) -> list[list[Rle | None]]:
+    """Resize the mask logits of frames bilinearly, threshold them at 0 and encode them.
+
+    The host waits for the device once, however many frames and masks there are.
 
     Args:
-        frames: mask logits of each frame, (n, h, w); n may differ from frame to frame, h and w may not.
+        frames: mask logits of each frame, (n, h, w), of any floating dtype, on any device; n may differ from frame to
+            frame, h and w may not. Computed with in float32. NaN is outside a mask.
         output_size: (height, width) of the masks.
 
     Returns:
-        For each frame its n masks; None for an empty one.
+        For each frame its n masks; None for an empty one. The bytes are those of `pycocotools.mask.encode`, the masks
+        those of `F.interpolate(…, mode="bilinear", align_corners=False) > 0`, but for pixels where that is 0 up to
+        rounding.
     """
     num_masks = sum(map(len, frames))
     if num_masks == 0:
@@ -176,6 +160,6 @@ def _compress(borders: np.ndarray, num_masks: int, output_size: tuple[int, int])
     run_lengths[starts] = pixels[starts]
     uncompressed = [{"size": output_size, "counts": counts} for counts in np.split(run_lengths, starts[1:])]
     return [
-        Rle(size=[height, width], counts=rle["counts"].decode("ascii")) if num else None
+        {"size": [height, width], "counts": rle["counts"].decode("ascii")} if num else None
         for rle, num in zip(coco_mask.frPyObjects(uncompressed, height, width), num_borders, strict=True)
     ]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .mask_encoding import Rle
-from .tracker import FinishedInstances
+from ..ytvis.masks import Rle
+from .live_instances import FinishedInstances
+from .settings import InferenceSettings
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,7 @@ def build_prediction(
     frames: Iterable[FrameMasks],
     instances: Iterable[FinishedInstances],
     output_size: tuple[int, int],
-    *,
-    multi_cls_on: bool,
-    apply_cls_thres: float,
+    settings: InferenceSettings,
     num_frames: int | None = None,
 ) -> VideoPrediction:
     """Tracks from the masks of all frames and the class probabilities of all instances.
@@ -115,9 +114,7 @@ def build_prediction(
         frames: every frame of the video, in order.
         instances: every instance of the video, once.
         output_size: (height, width) of the masks.
-        multi_cls_on: one track for every (instance, class) whose probability is above `apply_cls_thres`; otherwise one
-            track for every instance, with its most probable class, whatever its probability.
-        apply_cls_thres: see `multi_cls_on`.
+        settings: say which classes an instance has tracks of.
         num_frames: of the video, where its last frames could not be read: they have no masks.
     """
     rles: dict[int, dict[int, Rle]] = defaultdict(dict)  # instance id → frame → mask
@@ -130,8 +127,8 @@ def build_prediction(
     tracks = []
     for batch in instances:
         probs = batch.class_probs[:, :-1].cpu().numpy()  # without "no object"
-        if multi_cls_on:
-            rows, labels = np.nonzero(probs > apply_cls_thres)
+        if settings.multi_cls_on:
+            rows, labels = np.nonzero(probs > settings.apply_cls_thres)
         else:
             rows, labels = np.arange(len(probs)), probs.argmax(1)
         instance_masks = {i: TrackMasks(num_frames, rles[i]) for i in batch.ids[np.unique(rows)].tolist()}

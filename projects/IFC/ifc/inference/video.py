@@ -19,9 +19,11 @@ from ..modeling.network import ClipPrediction, FrameFeatures
 from ..regions import each_in_region
 from .accelerated_network import InferenceNetwork
 from .batch_size import num_frames_that_fit, num_windows_that_fit
-from .mask_encoding import encode_frames
+from .live_instances import ClipInstances, FinishedInstances
+from .mask_encoding import encode_masks
 from .results import FrameMasks, VideoPrediction, build_prediction
-from .tracker import ClipInstances, ClipTracker, FinishedInstances
+from .settings import InferenceSettings
+from .tracker import ClipTracker
 
 logger = logging.getLogger(__name__)
 
@@ -44,49 +46,13 @@ class VideoInference:
 
     Args:
         network: the network, as inference runs it.
-        window: T, the number of frames of a window.
-        clip_stride: frames between the starts of two windows.
-        merge_on_cpu: keep the tracker's state on the CPU instead of the network's device.
-        multi_cls_on, apply_cls_thres: which tracks an instance gives, see `results.build_prediction`.
-        frames_per_batch: frames that pass the backbone together; 0 for as many as the device has room for.
-        windows_per_batch: the most windows that pass the network together; 0 for as many as the device has room for.
-            Halved when the device runs out of memory.
-
-    Raises:
-        ValueError: if `window` or `clip_stride` is below 1, `clip_stride` above `window`, or a number a batch negative.
+        settings: see `InferenceSettings`.
     """
 
-    def __init__(
-        self,
-        network: InferenceNetwork,
-        *,
-        window: int,
-        clip_stride: int = 1,
-        merge_on_cpu: bool = False,
-        multi_cls_on: bool = True,
-        apply_cls_thres: float = 0.01,
-        frames_per_batch: int = 0,
-        windows_per_batch: int = 0,
-    ):
-        if window < 1:
-            raise ValueError(f"window (INPUT.SAMPLING_FRAME_NUM): found {window}, expected at least 1 frame")
-        if not 1 <= clip_stride <= window:
-            raise ValueError(
-                f"clip_stride (MODEL.IFC.CLIP_STRIDE): found {clip_stride}, expected 1 to the window's {window} "
-                "frames (a longer stride leaves frames that no window sees)"
-            )
-        if frames_per_batch < 0:
-            raise ValueError(f"MODEL.IFC.FRAMES_PER_BATCH: found {frames_per_batch}, expected 0 or more")
-        if windows_per_batch < 0:
-            raise ValueError(f"MODEL.IFC.WINDOWS_PER_BATCH: found {windows_per_batch}, expected 0 or more")
+    def __init__(self, network: InferenceNetwork, settings: InferenceSettings):
         self.network = network
-        self.window = window
-        self.clip_stride = clip_stride
-        self.merge_on_cpu = merge_on_cpu
-        self.multi_cls_on = multi_cls_on
-        self.apply_cls_thres = apply_cls_thres
-        self.frames_per_batch = frames_per_batch
-        self.windows_per_batch = windows_per_batch
+        self.settings = settings
+        self.most_windows = settings.windows_per_batch  # less once the device ran out of memory
 
     def __call__(
         self, frames: Iterable[Tensor], output_size: tuple[int, int] | None = None, num_frames: int | None = None
@@ -108,9 +74,8 @@ class VideoInference:
             (frame for output in outputs for frame in output.frames),
             (instances for output in outputs for instances in output.instances),
             stream.output_size,
-            multi_cls_on=self.multi_cls_on,
-            apply_cls_thres=self.apply_cls_thres,
-            num_frames=num_frames,
+            self.settings,
+            num_frames,
         )
 
     def stream(self, output_size: tuple[int, int] | None = None) -> "VideoStream":
@@ -129,8 +94,9 @@ class VideoStream:
 
     def __init__(self, engine: VideoInference, output_size: tuple[int, int] | None = None):
         self._engine = engine
+        self._settings = engine.settings
         self._output_size = output_size
-        self._tracker = ClipTracker(engine.window)
+        self._tracker = ClipTracker(engine.settings.window)
         self._features = _FeatureBuffer()
         self._frame_shape: torch.Size | None = None
         self._num_frames = 0  # pushed so far
@@ -154,7 +120,7 @@ class VideoStream:
         """
         iterator = each_in_region("decoding", frames)
         for first in islice(iterator, 1):
-            size = self._engine.frames_per_batch or num_frames_that_fit(self._engine.network.device, first.shape[-2:])
+            size = self._settings.frames_per_batch or num_frames_that_fit(self._engine.network.device, first.shape[-2:])
             for batch in _batches(chain([first], iterator), size):
                 yield self.push(batch)
         yield self.finish()
@@ -181,8 +147,10 @@ class VideoStream:
         self._features.append(self._engine.network.encode_frames(torch.stack(tuple(frames))))
         self._num_frames += len(frames)
 
-        starts = range(self._next_regular_start(), self._num_frames - self._engine.window + 1, self._engine.clip_stride)
-        self._run_windows(starts, self._engine.window)
+        starts = range(
+            self._next_regular_start(), self._num_frames - self._settings.window + 1, self._settings.clip_stride
+        )
+        self._run_windows(starts, self._settings.window)
         return self._release(self._earliest_next_start())
 
     @torch.no_grad()
@@ -197,23 +165,23 @@ class VideoStream:
         """
         if not self._num_frames:
             raise ValueError("the video has no frames, expected at least 1")
-        window = min(self._engine.window, self._num_frames)
+        window = min(self._settings.window, self._num_frames)
         if self._last_start is None or self._last_start + window < self._num_frames:
             self._run_windows([self._num_frames - window], window)
         return self._release(None)
 
     def running_instances(self) -> FinishedInstances | None:
         """The instances that are not final, with the mean class probabilities so far; None if there are none."""
-        return self._tracker.live_instances()
+        return self._tracker.running_instances()
 
     def _next_regular_start(self) -> int:
-        return 0 if self._last_start is None else self._last_start + self._engine.clip_stride
+        return 0 if self._last_start is None else self._last_start + self._settings.clip_stride
 
     def _earliest_next_start(self) -> int:
         """The first frame that the next window can hold, wherever the video ends."""
         if self._last_start is None:
             return 0
-        moved_back = max(self._last_start + 1, self._num_frames - self._engine.window)
+        moved_back = max(self._last_start + 1, self._num_frames - self._settings.window)
         return min(self._next_regular_start(), moved_back)
 
     def _run_windows(self, starts: Sequence[int], window: int) -> None:
@@ -221,7 +189,7 @@ class VideoStream:
         starts = list(starts)
         while starts:
             features = self._features.frames(starts[0], starts[-1] + window)
-            limit = self._engine.windows_per_batch or num_windows_that_fit(features, window)
+            limit = self._engine.most_windows or num_windows_that_fit(features, window)
             batch, starts = starts[:limit], starts[limit:]
             try:
                 prediction = self._predict(features, [start - batch[0] for start in batch], window)
@@ -246,7 +214,7 @@ class VideoStream:
         return self._engine.network.predict_clips(features[index], window)
 
     def _halve_batch(self, size: int) -> None:
-        self._engine.windows_per_batch = size // 2
+        self._engine.most_windows = size // 2
         torch.cuda.empty_cache()
         logger.warning(
             f"The device ran out of memory with {size} windows at once. Going on with {size // 2}, which gives the "
@@ -259,7 +227,7 @@ class VideoStream:
         is_instance = (logits.argmax(-1) != logits.shape[-1] - 1).cpu().numpy()
         index = tuple(torch.from_numpy(x).to(logits.device) for x in np.nonzero(is_instance))  # (I,) windows, queries
         class_probs, mask_logits = logits[index].softmax(-1), prediction.pred_masks[index]  # (I, C + 1), (I, T', h, w)
-        if self._engine.merge_on_cpu:
+        if self._settings.merge_on_cpu:
             class_probs, mask_logits = class_probs.cpu(), mask_logits.cpu()
         counts = is_instance.sum(1).tolist()
         return [
@@ -271,7 +239,7 @@ class VideoStream:
         """Take from the tracker what is final if no later window holds a frame before `before`; None: no later one."""
         self._features.drop(self._num_frames if before is None else before)
         frames, instances = self._tracker.release(before)
-        rles = encode_frames([frame.mask_logits for frame in frames], self.output_size)
+        rles = encode_masks([frame.mask_logits for frame in frames], self.output_size)
         masks = []
         for frame, frame_rles in zip(frames, rles, strict=True):
             found = zip(frame.instance_ids.tolist(), frame_rles, strict=True)

@@ -90,18 +90,9 @@ class IfcNetwork(nn.Module):
         transformer: encoder and decoder, of width D.
         num_classes: C, "no object" not counted.
         num_queries: Q.
-        channels_last: keep the convolutions' weights and inputs in NHWC memory.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        transformer: Transformer,
-        *,
-        num_classes: int,
-        num_queries: int,
-        channels_last: bool = False,
-    ):
+    def __init__(self, backbone: Backbone, transformer: Transformer, *, num_classes: int, num_queries: int):
         super().__init__()
         masked_backbone = MaskedBackbone(backbone)
         shapes, dim = masked_backbone.output_shape(), transformer.dim
@@ -111,17 +102,15 @@ class IfcNetwork(nn.Module):
         self.query_embed = nn.Embedding(num_queries, dim)
         self.class_embed = MLP(dim, num_classes + 1, 2)
         self.mask_head = MaskHead(dim, shapes["res4"].channels, shapes["res3"].channels)
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.to(memory_format=self.memory_format)
 
     def encode_frames(self, images: Tensor, image_sizes: Sequence[tuple[int, int]] | None = None) -> FrameFeatures:
         """
         Args:
-            images: (N, 3, H, W), normalized and zero-padded.
+            images: (N, 3, H, W), normalized and zero-padded. In the memory format that they have the convolutions run.
             image_sizes: (height, width) of each frame before padding; None if nothing is padded.
         """
         with region("backbone"):
-            features, padding = self.backbone[0](images.contiguous(memory_format=self.memory_format), image_sizes)
+            features, padding = self.backbone[0](images, image_sizes)
         cells = self.input_proj(features["res5"])  # (N, D, h, w)
         grid_size = tuple(cells.shape[-2:])
         # Without padding every frame has the same position encoding: computed once, expanded as a view.
@@ -146,9 +135,7 @@ class IfcNetwork(nn.Module):
         states, cells = self.transformer.forward_clips(
             features.tokens, features.position, features.key_padding, self.query_embed.weight, num_frames
         )
-        # Tokens are channels-last as they are. In the other format it is cheapest to copy them here, at their coarsest.
         cells = cells.transpose(1, 2).unflatten(2, features.grid_size)  # (B·T, D, h, w)
-        cells = cells.contiguous(memory_format=self.memory_format)
         pixels = self.mask_head.pixel_features(cells, features.lateral4, features.lateral3)
         pixels = pixels.unflatten(0, (-1, num_frames))  # (B, T, D, h₃, w₃)
         return [ClipPrediction(self.class_embed(state), self._masks(state, pixels)) for state in states]

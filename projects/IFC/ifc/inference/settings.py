@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of inference on videos."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class InferenceSettings:
+    """How inference on videos runs. A config's values of these names are checked where it is read.
+
+    Attributes:
+        window: T, frames of a window.
+        clip_stride: frames between the starts of two windows, 1 to `window`.
+        merge_on_cpu: keep the tracker's state on the CPU instead of the network's device.
+        multi_cls_on: one track for every (instance, class) whose probability is above `apply_cls_thres`; otherwise one
+            track for every instance, with its most probable class, whatever its probability.
+        apply_cls_thres: see `multi_cls_on`.
+        precision: one of `accelerated_network.PRECISIONS`.
+        compile_mode: one of `accelerated_network.COMPILE_MODES`; "" for not compiling.
+        frames_per_batch: frames that pass the backbone together; 0 for as many as the device has room for.
+        windows_per_batch: the most windows that pass the network together; 0 for as many as the device has room for.
+            Halved when the device runs out of memory.
+    """
+
+    window: int
+    clip_stride: int = 1
+    merge_on_cpu: bool = False
+    multi_cls_on: bool = True
+    apply_cls_thres: float = 0.01
+    precision: str = "float32"
+    compile_mode: str = ""
+    frames_per_batch: int = 0
+    windows_per_batch: int = 0
