@@ -31,8 +31,8 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from tabulate import tabulate
 
-from ifc.ytvis.format import Track, read_ground_truth
-from ifc.ytvis.metric.tracks import read_results
+from ifc.ytvis.ground_truth import Track, read_ground_truth
+from ifc.ytvis.metric.result_tracks import read_results
 from ifc.ytvis.metric.video_ap import evaluate_tracks, track_ious
 
 # Runs a program and prints its CPU seconds and peak memory. That counts from the size of the process that starts it,

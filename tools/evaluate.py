@@ -21,10 +21,10 @@ from collections.abc import Sequence
 
 from ifc.cli.program import command_line, finite, one_clear_error, positive, print_anything
 from ifc.ytvis.files import refuse_input, write_json
-from ifc.ytvis.format import read_ground_truth
+from ifc.ytvis.ground_truth import read_ground_truth
 from ifc.ytvis.metric.breakdown import MOTION_STEP
 from ifc.ytvis.metric.evaluation import evaluate
-from ifc.ytvis.metric.tracks import read_results
+from ifc.ytvis.metric.result_tracks import read_results
 from ifc.ytvis.metric.video_ap import require_tracks
 from ifc.ytvis.reports.text import category_table, group_table, stats_table, tracking_table
 

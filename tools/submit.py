@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from ifc.cli.program import command_line, one_clear_error
-from ifc.ytvis.format import read_ground_truth
+from ifc.ytvis.ground_truth import read_ground_truth
 from ifc.ytvis.metric.submission import SubmissionError, write_submission
 
 

@@ -10,7 +10,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ifc.data.dataset_dicts import class_colors, load_ytvis_json
-from ifc.ytvis.format import read_ground_truth
+from ifc.ytvis.ground_truth import read_ground_truth
 
 
 def test_records(tiny):

@@ -11,10 +11,10 @@ from pycocotools import mask as mask_utils
 from ytvis.metric.random_cases import cases
 from ytvis.metric.video_coco import evaluate_groups_slowly
 
-from ifc.ytvis.format import Track, read_ground_truth
+from ifc.ytvis.ground_truth import Track, read_ground_truth
 from ifc.ytvis.metric import breakdown
 from ifc.ytvis.metric.breakdown import GroupNumbers
-from ifc.ytvis.metric.tracks import read_results
+from ifc.ytvis.metric.result_tracks import read_results
 from ifc.ytvis.metric.video_ap import find_overlaps
 
 # pycocotools' decode, which only the oracles need, is older than NumPy 2.

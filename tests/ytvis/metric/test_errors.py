@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ytvis.metric.columns import data_set
 from ytvis.metric.random_cases import cases
 
-from ifc.ytvis.format import read_ground_truth
+from ifc.ytvis.ground_truth import read_ground_truth
 from ifc.ytvis.metric.errors import (
     CORRECT,
     ERROR_TYPES,
@@ -19,7 +19,7 @@ from ifc.ytvis.metric.errors import (
     error_costs,
     find_errors,
 )
-from ifc.ytvis.metric.tracks import read_results
+from ifc.ytvis.metric.result_tracks import read_results
 from ifc.ytvis.metric.video_ap import evaluate_tracks, find_overlaps
 
 # pycocotools' decode, which only the random cases need, is older than NumPy 2.

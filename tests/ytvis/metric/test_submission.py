@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
-from ifc.ytvis.format import read_ground_truth
+from ifc.ytvis.ground_truth import read_ground_truth
+from ifc.ytvis.metric.result_tracks import read_results
 from ifc.ytvis.metric.submission import SubmissionError, find_faults, write_submission
-from ifc.ytvis.metric.tracks import read_results
 
 SPLIT = {
     "videos": [{"id": 4, "length": 3, "height": 6, "width": 8}, {"id": 5, "length": 1, "height": 2, "width": 2}],

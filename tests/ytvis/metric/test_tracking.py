@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from ytvis.metric.columns import data_set
 from ytvis.metric.random_cases import cases
 
-from ifc.ytvis.format import read_ground_truth
+from ifc.ytvis.ground_truth import read_ground_truth
 from ifc.ytvis.metric.identity import count_switches, frame_overlaps
+from ifc.ytvis.metric.result_tracks import read_results
 from ifc.ytvis.metric.tracking import NUMBERS, tracking_numbers
-from ifc.ytvis.metric.tracks import read_results
 from ifc.ytvis.metric.video_ap import find_overlaps
 
 # pycocotools' decode, which only the random cases need, is older than NumPy 2.

@@ -14,8 +14,9 @@ from pycocotools import mask as mask_utils
 from ytvis.metric.random_cases import cases
 from ytvis.metric.video_coco import evaluate_slowly
 
-from ifc.ytvis.format import read_ground_truth
-from ifc.ytvis.metric import evaluate_tracks, tracks, video_ap
+from ifc.ytvis.ground_truth import read_ground_truth
+from ifc.ytvis.metric import evaluate_tracks, video_ap
+from ifc.ytvis.metric.result_tracks import read_results
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -86,7 +87,7 @@ def result_of(*segmentations, score=0.5):
 def ious_of(ground_truth, result):
     """The one IoU, told from the thresholds that the only result passes."""
     checked = read_ground_truth(ground_truth)
-    found = tracks.read_results([result], checked)
+    found = read_results([result], checked)
     return video_ap.track_ious(found[4, 9], checked.tracks[4])
 
 

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from ytvis.metric.columns import data_set
 
-from ifc.ytvis.format import read_ground_truth
+from ifc.ytvis.ground_truth import read_ground_truth
 from ifc.ytvis.metric import errors
 from ifc.ytvis.metric.evaluation import evaluate
-from ifc.ytvis.metric.tracks import read_results
+from ifc.ytvis.metric.result_tracks import read_results
 from ifc.ytvis.reports.evaluation_page import make_report
 from ifc.ytvis.reports.pictures import WIDTH, WRONG, FrameFiles, picture_of
 

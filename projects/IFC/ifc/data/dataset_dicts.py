@@ -10,7 +10,7 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
-from ..ytvis.format import GroundTruth, read_ground_truth
+from ..ytvis.ground_truth import GroundTruth, read_ground_truth
 from ..ytvis.values import brief
 
 logger = logging.getLogger(__name__)

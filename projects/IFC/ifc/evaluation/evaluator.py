@@ -13,7 +13,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
 from ..ytvis.files import whole_file
-from ..ytvis.format import GroundTruth, read_ground_truth
+from ..ytvis.ground_truth import GroundTruth, read_ground_truth
 from ..ytvis.metric.submission import RESULTS_FILE, write_submission
 from ..ytvis.metric.video_ap import STAT_NAMES, VideoAPResult, evaluate_tracks
 from ..ytvis.reports.text import category_table, stats_table

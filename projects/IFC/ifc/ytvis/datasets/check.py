@@ -17,7 +17,8 @@ from ..values import brief, is_list
 from ..faults import Fault, FaultLog
 from ..images import BadImageError, check_image
 from ..files import read_json
-from ..format import AnnotatedTrack, Structure, Video, annotation_log, read_annotation, read_structure, shown_id
+from ..format import Structure, Video, annotation_log, read_structure, shown_id
+from ..ground_truth import AnnotatedTrack, read_annotation
 
 POLYGON_MARGIN = 1.0  # by which a polygon may leave the frame, in pixels: annotators round
 SIDES = ("left", "top", "right", "bottom")

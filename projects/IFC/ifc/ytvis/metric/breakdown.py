@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from ..format import GroundTruth, Key, Track
+from ..ground_truth import GroundTruth, Key, Track
 from .video_ap import MAX_RESULTS, Overlaps, Ranges, average_precision, mean_of_measured, threshold_index
 
 # 2.5 and 5 seconds at the 6 frames a second of YouTube-VIS.

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..format import read_ground_truth
-from .tracks import read_results
+from ..ground_truth import read_ground_truth
+from .result_tracks import read_results
 from .video_ap import AREA_RANGES, STAT_NAMES, average_precision, find_overlaps, require_tracks, summarize, track_ious
 
 

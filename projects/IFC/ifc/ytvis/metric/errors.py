@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..format import AnnotatedTrack, GroundTruth, Key
-from .tracks import ResultTrack
+from ..ground_truth import AnnotatedTrack, GroundTruth, Key
+from .result_tracks import ResultTrack
 from .video_ap import AREA_RANGES, Overlaps, match, precision_recall_curve, threshold_index, track_ious
 
 FOREGROUND_IOU = 0.5

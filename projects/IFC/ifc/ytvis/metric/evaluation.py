@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..format import GroundTruth, Key
+from ..ground_truth import GroundTruth, Key
 from .breakdown import MOTION_STEP, GroupNumbers, by_length, by_motion
 from .errors import ErrorCost, VideoFindings, best_score, error_costs, find_errors
-from .tracks import ResultTrack
+from .result_tracks import ResultTrack
 from .video_ap import (
     AREA_RANGES,
     STAT_NAMES,

@@ -14,7 +14,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from scipy.optimize import linear_sum_assignment
 
-from ..format import Track
+from ..ground_truth import Track
 
 SAME_OBJECT_IOU = 0.5
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from ..faults import FaultLog
 from ..files import refuse_input, whole_file
-from ..format import GroundTruth
+from ..ground_truth import GroundTruth
 from ..values import is_list
-from .tracks import load_results, read_result
+from .result_tracks import load_results, read_result
 from .video_ap import MAX_RESULTS
 
 RESULTS_FILE = "results.json"

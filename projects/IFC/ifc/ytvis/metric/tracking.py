@@ -13,9 +13,9 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from scipy.optimize import linear_sum_assignment
 
-from ..format import GroundTruth, Key, Track
+from ..ground_truth import GroundTruth, Key, Track
 from .identity import SAME_OBJECT_IOU, FrameOverlap, frame_overlaps
-from .tracks import ResultTrack
+from .result_tracks import ResultTrack
 from .video_ap import Overlaps
 
 CROWD_SHARE = 0.5  # of a mask, within a crowd, above which a result that matches no object is left out

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from ..format import AnnotatedTrack, GroundTruth, GroundTruthSource, Key, Track, read_ground_truth
-from .tracks import ResultsSource, ResultTrack, read_results
+from ..ground_truth import AnnotatedTrack, GroundTruth, GroundTruthSource, Key, Track, read_ground_truth
+from .result_tracks import ResultsSource, ResultTrack, read_results
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALL_THRESHOLDS = np.linspace(0.0, 1.0, 101)

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw
 from pycocotools import mask as mask_utils
 
 from ..files import load_json
-from ..format import GroundTruth, GroundTruthSource, Track, Video
+from ..format import Video
+from ..ground_truth import GroundTruth, GroundTruthSource, Track
 from ..metric.errors import CORRECT, VideoFindings
 from ..values import brief
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..faults import FaultLog
 from ..files import load_json
-from ..format import GroundTruth, Key, Track, mean_area, read_reference
+from ..format import read_reference
+from ..ground_truth import GroundTruth, Key, Track, mean_area
 from ..masks import read_masks
 from ..values import brief, is_list, is_number
 

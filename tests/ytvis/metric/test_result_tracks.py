@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
-from ifc.ytvis.format import read_ground_truth
+from ifc.ytvis.ground_truth import read_ground_truth
 from ifc.ytvis.masks import MAX_OUTLINE
-from ifc.ytvis.metric.tracks import read_results
+from ifc.ytvis.metric.result_tracks import read_results
 from ifc.ytvis.metric.video_ap import evaluate_tracks
 
 SIZE = [6, 8]
@@ -151,7 +151,7 @@ def test_sizes_without_reason(video, message):
 MEMORY = """\
 import json, re, sys
 sys.path.insert(0, sys.argv[1])
-from ifc.ytvis.format import read_ground_truth
+from ifc.ytvis.ground_truth import read_ground_truth
 
 def peak():
     # Not getrusage, which begins with the peak of the process that started this one.
