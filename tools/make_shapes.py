@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("--split, --videos and --coco need --output")
 
     # OpenCV and FFmpeg, which --help can do without.
-    from ifc.video.reading import VideoWriter
+    from ifc.video import VideoWriter
     from ifc.ytvis.datasets.shapes import render_video, write_coco, write_ytvis
 
     shapes = {"num_instances": tuple(args.instances)}
