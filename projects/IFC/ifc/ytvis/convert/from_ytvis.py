@@ -11,7 +11,8 @@ from pycocotools import mask as mask_utils
 
 from ..faults import FaultLog
 from ..files import read_json
-from ..format import AnnotatedTrack, Video, annotation_log, read_annotation, read_structure
+from ..format import Video, annotation_log, read_structure
+from ..ground_truth import AnnotatedTrack, read_annotation
 from ..values import expect
 
 
