@@ -6,7 +6,6 @@ environment that holds both: ``make lock``. Versions that the present lock has a
 the lock first to get the newest of everything. Resolves with uv, fetched for this one run, for all platforms at once.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,9 @@ from importlib.metadata import requires
 from pathlib import Path
 
 from packaging.requirements import Requirement
+
+from ifc.cli.program import MENDABLE, command_line, one_clear_error
+from ifc.ytvis.files import whole_file
 
 RESOLVER = "uv==0.13.8"
 OLDEST_PYTHON = "3.10"
@@ -36,28 +38,22 @@ def wanted() -> list[str]:
     return sorted({f"{r.name}{r.specifier}" for r in chosen if r.name != "detectron2"} | set(PINS))
 
 
+@one_clear_error((*MENDABLE, subprocess.CalledProcessError))
 def main() -> None:
     """Resolve and write the lock, whole or not at all."""
-    with tempfile.TemporaryDirectory(prefix="lock-", dir=LOCK.parent) as directory:
-        tools, lock = Path(directory) / "tools", Path(directory) / LOCK.name
-        subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(tools), RESOLVER],
-            check=True,
-        )
+    command_line(__doc__).parse_args()
+    with tempfile.TemporaryDirectory(prefix="lock-") as directory, whole_file(LOCK) as lock:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", directory, RESOLVER]
+        subprocess.run(pip, check=True)
         if LOCK.exists():
             lock.write_bytes(LOCK.read_bytes())
-        subprocess.run(
-            [
-                *(str(tools / "bin" / "uv"), "pip", "compile", "--quiet", "--no-config", "--universal"),
-                *("--python-version", OLDEST_PYTHON, "--generate-hashes", "--no-annotate", "--no-header"),
-                *("--output-file", str(lock), "-"),
-            ],
-            input="\n".join(wanted()),
-            text=True,
-            check=True,
-        )
+        resolve = [
+            *(f"{directory}/bin/uv", "pip", "compile", "--quiet", "--no-config", "--universal"),
+            *("--python-version", OLDEST_PYTHON, "--generate-hashes", "--no-annotate", "--no-header"),
+            *("--output-file", str(lock), "-"),
+        ]
+        subprocess.run(resolve, input="\n".join(wanted()), text=True, check=True)
         lock.write_text(HEADER + lock.read_text())
-        os.replace(lock, LOCK)
     print(f"wrote {LOCK}")
 
 
