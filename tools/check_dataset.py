@@ -7,7 +7,9 @@ Example:
     python tools/check_dataset.py my.json my_frames --report report --json faults.json
 
 Frames are checked by their headers and last bytes, which finds what is missing, of the wrong size or cut off; --decode
-reads them whole. The exit code is 0 if there are no faults, 1 if there are, and 2 for options that make no sense.
+reads them whole. Training and evaluation refuse a data set for some faults, which --json marks as is_refused; others
+may not be meant, such as an area that is not the mask's, but can be used. The exit code is 0 if there are no faults, 1
+if there are, and 2 for options that make no sense.
 """
 
 import sys
@@ -73,6 +75,9 @@ def print_result(result: CheckResult) -> None:
     print(*result.faults, sep="\n", end="\n" if result.faults else "")
     frames = f"{result.num_frames} frames, {result.num_annotations} annotations"
     print(f"{len(result.faults) or 'no'} faults in {frames}")
+    if result.faults:
+        refused = sum(fault.is_refused for fault in result.faults)
+        print(f"training and evaluation {f'refuse it for {refused} of them' if refused else 'take it all the same'}")
 
 
 if __name__ == "__main__":

@@ -37,9 +37,10 @@ def test_faults_are_counted_listed_and_written(check, small, tmp_path, capsys):
     )
     assert lines[3].startswith("missing frame: video 2, frame 1: videos[1].file_names[1]: found no such file")
     assert lines[4] == "2 faults in 5 frames, 3 annotations"
+    assert lines[5] == "training and evaluation refuse it for 1 of them"
     written = json.loads((tmp_path / "faults.json").read_text())
     assert written["counts"] == {"area": 1, "missing frame": 1}
-    assert [fault["frame"] for fault in written["faults"]] == [0, 1]
+    assert [(fault["frame"], fault["is_refused"]) for fault in written["faults"]] == [(0, False), (1, True)]
     assert (tmp_path / "report/index.html").read_text().endswith("</html>")
     assert (
         check([str(small.path), str(small.image_root), "--no-frames", "--area-tolerance", "0.1", "--workers", "1"]) == 0
