@@ -260,7 +260,7 @@ def test_interrupt_while_drawing_keeps_the_tracks(demo, files, run, monkeypatch)
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo.OverlayDrawer, "draw", interrupt)
+    monkeypatch.setattr(demo.OverlayDrawer, "draw_frame", interrupt)
     status, errors, output = run(files / "clip.mp4", files / "frames")
     assert (status, errors) == (1, [f"demo.py: error: interrupted; {output} has what was tracked before"])
     assert sorted(os.listdir(output)) == ["results.json", "videos.json"]

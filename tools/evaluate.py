@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.frames:
         from ifc.ytvis.reports.pictures import FrameFiles
 
-        frames = FrameFiles(args.gt, args.frames)
+        frames = FrameFiles(ground_truth, args.frames)
     results = read_results(args.results, ground_truth)
     evaluation = evaluate(ground_truth, results, motion_step=args.motion_step, score=args.score)
     print("In percent; - where there are no objects.")

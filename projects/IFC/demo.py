@@ -224,7 +224,7 @@ class Demo:
         with VideoWriter(job.overlay, job.source.frame_rate or self.frame_rate) as writer:
             readable = itertools.islice(job.source, num_frames)
             for index, frame in enumerate(_progress(readable, job.source, "drawing", num_frames)):
-                writer.write(drawer.draw(frame, index))
+                writer.write(drawer.draw_frame(frame, index))
         if error is None and num_frames < 0.9 * (job.source.num_frames or 0):
             logger.warning(f"{job.source.path} ends early: its header promises about {job.source.num_frames} frames")
         _report(job, f"{num_frames} frames", drawer)
@@ -244,7 +244,7 @@ class Demo:
         self.image_results += [
             {**instance, "category_id": self.segmenter.classes.ids[instance["category_id"]]} for instance in found
         ]
-        _, png = cv2.imencode(".png", drawer.draw(frame, 0)[:, :, ::-1])
+        _, png = cv2.imencode(".png", drawer.draw_frame(frame, 0)[:, :, ::-1])
         with whole_file(job.overlay) as partial:
             partial.write_bytes(png.tobytes())
         _report(job, "image", drawer)

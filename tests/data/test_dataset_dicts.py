@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from ifc.data.dataset_dicts import class_colors, load_ytvis_json
+from ifc.data.dataset_dicts import load_ytvis_json
 from ifc.ytvis.ground_truth import read_ground_truth
 
 
@@ -103,13 +103,6 @@ def test_registered_classes_that_disagree(tiny, register, classes, ids, message)
     name = register(tiny, thing_classes=classes, thing_dataset_id_to_contiguous_id=ids)
     with pytest.raises(ValueError, match=f"{re.escape(tiny.json_file)}: {message}"):
         DatasetCatalog.get(name)
-
-
-def test_colors_are_distinct():
-    colors = class_colors(40)
-    assert len({tuple(color) for color in colors}) == 40
-    assert all(0 <= channel <= 255 for color in colors for channel in color)
-    assert colors[:5] == class_colors(5)
 
 
 def set_at(*path_and_value):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_api
 
-from ifc.ytvis.drawing import DrawnTrack, OverlayDrawer, default_scale, select_tracks, track_color
+from ifc.ytvis.drawing import DrawnTrack, MaskDrawer, OverlayDrawer, default_scale, palette_color, select_tracks
 
 HEIGHT, WIDTH = 360, 480
 NAMES = ["cat", "dog", "earless_seal"]
@@ -29,7 +29,7 @@ def noise_frame(height=HEIGHT, width=WIDTH):
 
 def draw_one(mask, frame, **kwargs):
     track = DrawnTrack(1, "cat", 0.9, [encoded(mask)])
-    return OverlayDrawer([track], *frame.shape[:2], **kwargs).draw(frame, 0)
+    return OverlayDrawer([track], *frame.shape[:2], **kwargs).draw_frame(frame, 0)
 
 
 def test_select_best_class_of_each_instance():
@@ -56,16 +56,23 @@ def test_lower_threshold_keeps_the_numbers():
 
 
 def test_colors_are_stable_bright_and_well_spread():
-    colors = [track_color(number) for number in range(1, 11)]
-    assert colors == [track_color(number) for number in range(1, 11)]
+    colors = [palette_color(number) for number in range(1, 11)]
+    assert colors == [palette_color(number) for number in range(1, 11)]
     assert len(set(colors)) == 10
     hues = np.array([colorsys.rgb_to_hsv(*(c / 255 for c in color))[0] for color in colors])
     assert min(max(color) for color in colors) > 200
     gaps = np.abs(hues[:, None] - hues)
     gaps = np.minimum(gaps, 1 - gaps)[~np.eye(10, dtype=bool)]
     assert gaps.min() > 0.05
+    assert len({palette_color(number) for number in range(60)}) == 60
     neighbors = np.abs(np.diff(hues))
     assert np.minimum(neighbors, 1 - neighbors).min() > 0.3
+
+
+def test_red_is_left_where_it_has_a_meaning():
+    colors = [palette_color(number, without_red=True) for number in range(60)]
+    assert len(set(colors)) == 60
+    assert all(np.abs(np.subtract(color, (230, 30, 30))).max() > 100 for color in colors)
 
 
 def test_only_mask_and_label_change():
@@ -86,7 +93,7 @@ def test_only_mask_and_label_change():
 def test_fill_is_translucent_and_outline_opaque():
     frame = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
     drawn = draw_one(box_mask(100, 150, 220, 330), frame)
-    color = np.array(track_color(1))
+    color = np.array(palette_color(1))
     for row, column in [(100, 200), (219, 200), (160, 150), (160, 329)]:
         np.testing.assert_array_equal(drawn[row, column], color)
     np.testing.assert_allclose(drawn[160, 240], 0.55 * frame[160, 240] + 0.45 * color, atol=1)
@@ -97,7 +104,7 @@ def test_outline_runs_along_the_frame_edge_and_holes():
     mask = box_mask(0, 0, HEIGHT, WIDTH)
     mask[150:250, 200:300] = 0
     drawn = draw_one(mask, np.full((HEIGHT, WIDTH, 3), 100, np.uint8))
-    color = np.array(track_color(1))
+    color = np.array(palette_color(1))
     for row, column in [(359, 100), (200, 0), (200, 479), (149, 250), (250, 250), (200, 199), (200, 300)]:
         np.testing.assert_array_equal(drawn[row, column], color)
     np.testing.assert_array_equal(drawn[200, 250], (100, 100, 100))
@@ -108,7 +115,7 @@ def test_outline_runs_along_the_frame_edge_and_holes():
 def test_label_is_readable_on_any_background(background, track_id):
     frame = np.full((HEIGHT, WIDTH, 3), background, np.uint8)
     mask = box_mask(100, 150, 220, 330)
-    drawn = OverlayDrawer([DrawnTrack(track_id, "cat", 0.9, [encoded(mask)])], HEIGHT, WIDTH).draw(frame, 0)
+    drawn = OverlayDrawer([DrawnTrack(track_id, "cat", 0.9, [encoded(mask)])], HEIGHT, WIDTH).draw_frame(frame, 0)
     rows, columns = np.nonzero((drawn != frame).any(axis=2) & (mask == 0))
     label = drawn[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] / 255.0
     linear = np.where(label <= 0.04045, label / 12.92, ((label + 0.055) / 1.055) ** 2.4)
@@ -144,11 +151,11 @@ def test_labels_do_not_cover_each_other():
     mask = encoded(box_mask(120, 150, 240, 330))
     blank = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     tracks = [DrawnTrack(number, "cat", 0.9, [mask]) for number in range(1, 6)]
-    together = OverlayDrawer(tracks, HEIGHT, WIDTH).draw(blank, 0)
+    together = OverlayDrawer(tracks, HEIGHT, WIDTH).draw_frame(blank, 0)
     for track in tracks:
-        color = track_color(track.track_id)
+        color = palette_color(track.track_id)
         box_pixels = (together == color).all(axis=2).sum()
-        alone = OverlayDrawer([track], HEIGHT, WIDTH).draw(blank, 0)[:120]
+        alone = OverlayDrawer([track], HEIGHT, WIDTH).draw_frame(blank, 0)[:120]
         assert box_pixels >= (alone == color).all(axis=2).sum()
 
 
@@ -157,11 +164,11 @@ def test_best_track_is_in_front(num_tracks):
     blank = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     mask = encoded(box_mask(100, 150, 220, 330))
     tracks = [DrawnTrack(number, "cat", 0.9, [mask]) for number in range(1, num_tracks + 1)]
-    drawn = OverlayDrawer(tracks, HEIGHT, WIDTH).draw(blank, 0)
-    label = OverlayDrawer(tracks[:1], HEIGHT, WIDTH).draw(blank, 0)[:100]
-    is_label = (label == track_color(1)).all(axis=2)
+    drawn = OverlayDrawer(tracks, HEIGHT, WIDTH).draw_frame(blank, 0)
+    label = OverlayDrawer(tracks[:1], HEIGHT, WIDTH).draw_frame(blank, 0)[:100]
+    is_label = (label == palette_color(1)).all(axis=2)
     np.testing.assert_array_equal(drawn[:100][is_label], label[is_label])
-    np.testing.assert_array_equal(drawn[110, 150], track_color(1))
+    np.testing.assert_array_equal(drawn[110, 150], palette_color(1))
 
 
 def test_absent_and_empty_masks_draw_nothing():
@@ -169,9 +176,9 @@ def test_absent_and_empty_masks_draw_nothing():
     empty = encoded(np.zeros((HEIGHT, WIDTH)))
     present = encoded(box_mask(10, 10, 200, 200))
     drawer = OverlayDrawer([DrawnTrack(1, "cat", 0.9, [None, empty, present])], HEIGHT, WIDTH)
-    np.testing.assert_array_equal(drawer.draw(frame, 0), frame)
-    np.testing.assert_array_equal(drawer.draw(frame, 1), frame)
-    assert (drawer.draw(frame, 2) != frame).any()
+    np.testing.assert_array_equal(drawer.draw_frame(frame, 0), frame)
+    np.testing.assert_array_equal(drawer.draw_frame(frame, 1), frame)
+    assert (drawer.draw_frame(frame, 2) != frame).any()
 
 
 @pytest.mark.parametrize(
@@ -196,23 +203,41 @@ def test_small_frames_are_enlarged():
     mask = box_mask(40, 60, 80, 120, 128, 192)
     track = DrawnTrack(1, "cat", 0.9, [encoded(mask)])
     drawer = OverlayDrawer([track], 128, 192)
-    drawn = drawer.draw(frame, 0)
+    drawn = drawer.draw_frame(frame, 0)
     assert drawn.shape == (*drawer.size, 3) == (384, 576, 3)
     changed = (drawn != 100).any(axis=2)
     np.testing.assert_array_equal(changed[120:240, 180:360], True)
     changed[120:240, 180:360] = False
     assert 0 < np.nonzero(changed)[0].max() < 120, "but for the label, nothing outside the mask"
-    assert OverlayDrawer([track], 128, 192, scale=1).draw(frame, 0).shape == (128, 192, 3)
+    assert OverlayDrawer([track], 128, 192, scale=1).draw_frame(frame, 0).shape == (128, 192, 3)
 
 
 def test_long_label_shrinks_to_a_narrow_frame():
     mask = encoded(box_mask(5, 5, 20, 20, 30, 60))
     track = DrawnTrack(12345, "a very long name of a class", 0.5, [mask])
-    drawn = OverlayDrawer([track], 30, 60, scale=1).draw(np.zeros((30, 60, 3), np.uint8), 0)
+    drawn = OverlayDrawer([track], 30, 60, scale=1).draw_frame(np.zeros((30, 60, 3), np.uint8), 0)
     assert drawn.shape == (30, 60, 3)
 
 
 def test_frame_of_another_size_is_an_error():
     drawer = OverlayDrawer([], HEIGHT, WIDTH)
-    with pytest.raises(ValueError, match=r"frame 7 is \(48, 64\)"):
-        drawer.draw(np.zeros((48, 64, 3), np.uint8), 7)
+    with pytest.raises(ValueError, match=r"\(48, 64\).*expected \(360, 480\)"):
+        drawer.draw_frame(np.zeros((48, 64, 3), np.uint8), 7)
+
+
+def test_frames_are_drawn_smaller():
+    """As reports show them: masks keep their place and their color, also the thinnest."""
+    mask, thin = box_mask(100, 160, 200, 320), box_mask(300, 40, 302, 400)
+    drawer = MaskDrawer(["cat", "thread"], [(255, 0, 0), (0, 0, 255)], (HEIGHT, WIDTH), (90, 120))
+    drawn = drawer.draw(np.full((HEIGHT, WIDTH, 3), 100, np.uint8), [encoded(mask), encoded(thin)])
+    assert drawn.shape == (90, 120, 3)
+    np.testing.assert_array_equal(drawn[25:50, 40], np.broadcast_to((255, 0, 0), (25, 3)))
+    np.testing.assert_array_equal(drawn[35:50, 39], np.broadcast_to((100, 100, 100), (15, 3)))
+    np.testing.assert_array_equal(drawn[75, 12:18], np.broadcast_to((0, 0, 255), (6, 3)))
+
+
+def test_any_name_can_be_a_label():
+    mask = encoded(box_mask(100, 150, 220, 330))
+    for name in ("\u732b", "a\nb", "\ud800", ""):
+        drawer = MaskDrawer([name], [(255, 0, 0)], (HEIGHT, WIDTH), (HEIGHT, WIDTH))
+        assert drawer.draw(noise_frame(), [mask]).shape == (HEIGHT, WIDTH, 3)

@@ -9,7 +9,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 
 from ..ytvis.datasets import shapes
-from .dataset_dicts import class_colors, register_ytvis_instances
+from ..ytvis.drawing import palette_color
+from .dataset_dicts import register_ytvis_instances
 from .joint_coco import COCO_TO_VIDEO_CLASSES, register_joint_coco
 
 # Category ids are 1, 2, ..., in this order.
@@ -60,7 +61,7 @@ def category_metadata(categories: dict[int, str]) -> dict[str, Any]:
     return {
         "thing_classes": [categories[category_id] for category_id in ids],
         "thing_dataset_id_to_contiguous_id": {category_id: index for index, category_id in enumerate(ids)},
-        "thing_colors": class_colors(len(ids)),
+        "thing_colors": [palette_color(index) for index in range(len(ids))],
     }
 
 

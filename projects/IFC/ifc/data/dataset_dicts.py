@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data sets in YouTube-VIS's format: their registration, and the dict of each video that detectron2 works with."""
 
-import colorsys
 import logging
 import os
 import time
@@ -10,6 +9,7 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
+from ..ytvis.drawing import palette_color
 from ..ytvis.ground_truth import GroundTruth, read_ground_truth
 from ..ytvis.values import brief
 
@@ -29,17 +29,6 @@ def register_ytvis_instances(name: str, metadata: dict[str, Any], json_file: str
     """
     DatasetCatalog.register(name, lambda: load_ytvis_json(json_file, image_root, name))
     MetadataCatalog.get(name).set(json_file=json_file, image_root=image_root, evaluator_type="ytvis", **metadata)
-
-
-def class_colors(num_classes: int) -> list[list[int]]:
-    """`num_classes` distinct RGB colors in 0..255: hues a golden ratio apart, so that neighbors differ most."""
-    golden_ratio = 0.618033988749895
-    colors = []
-    for index in range(num_classes):
-        saturation, value = (0.85, 0.65)[index % 2], (1.0, 0.8)[index // 2 % 2]
-        rgb = colorsys.hsv_to_rgb(index * golden_ratio % 1.0, saturation, value)
-        colors.append([round(255 * channel) for channel in rgb])
-    return colors
 
 
 def load_ytvis_json(json_file: str, image_root: str, dataset_name: str | None = None) -> list[dict[str, Any]]:
@@ -125,7 +114,7 @@ def _contiguous_ids(ground_truth: GroundTruth, dataset_name: str | None) -> dict
     if metadata.get("thing_dataset_id_to_contiguous_id") is None:
         metadata.thing_dataset_id_to_contiguous_id = contiguous_ids
     if metadata.get("thing_colors") is None:
-        metadata.thing_colors = class_colors(len(metadata.thing_classes))
+        metadata.thing_colors = [palette_color(index) for index in range(len(metadata.thing_classes))]
     registered = list(metadata.thing_classes)
     registered_ids = dict(metadata.thing_dataset_id_to_contiguous_id)
     for category_id, name in categories.items():

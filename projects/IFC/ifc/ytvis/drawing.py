@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Drawing the tracks of a video onto its frames: a color a track, a translucent mask with an outline, and a label.
+The one drawer of masks onto frames: a color an object, a translucent mask with an outline, and a label.
 
-:class:`OverlayDrawer` is made once a video and called once a frame. Everything that does not depend on the frame (which
-tracks are shown, their colors, the rendered labels) is prepared before.
+A drawer is made once a video and called once a frame. Everything that does not depend on the frame (colors, the
+rendered labels) is prepared before.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _MIN_AUTO_HEIGHT = 360  # the shorter side, in pixels, below which a label of re
 _MAX_AUTO_WIDTH = 3840  # the longer side, in pixels, above which nothing is enlarged, however narrow it is
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
+Color = tuple[int, int, int]  # RGB, 0 to 255
 
 
 @dataclass(frozen=True)
@@ -81,18 +82,6 @@ def select_tracks(
     ]
 
 
-def track_color(track_id: int) -> tuple[int, int, int]:
-    """
-    The RGB color of a track, 0 to 255, the same for the same id in every video.
-
-    Hues go around the circle in steps of the golden ratio, so that neighboring ids are far apart and the circle fills
-    evenly however many tracks there are; brightness alternates to tell hues that come close.
-    """
-    hue = (0.58 + track_id * _GOLDEN_RATIO) % 1.0
-    value = (1.0, 0.85)[(track_id // 5) % 2]
-    return tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, 0.75, value))
-
-
 def default_scale(height: int, width: int) -> int:
     """
     The smallest whole factor that brings the shorter side of a frame to a size on which labels are readable, or the
@@ -102,54 +91,63 @@ def default_scale(height: int, width: int) -> int:
     return max(1, min(wanted, _MAX_AUTO_WIDTH // max(height, width)))
 
 
-class OverlayDrawer:
+def palette_color(number: int, *, without_red: bool = False) -> Color:
     """
-    Draws one video's tracks onto its frames.
+    The RGB color of a track, object or class, 0 to 255, the same for the same number wherever it is shown.
+
+    Hues go around the circle in steps of the golden ratio, so that neighboring numbers are far apart and the circle
+    fills evenly however many there are; brightness alternates to tell hues that come close.
 
     Args:
-        tracks: what to draw, from :func:`select_tracks`.
-        height, width: size of the frames and of the tracks' masks.
-        scale: whole factor by which the drawn frames are larger than the given ones, so that a label has room on small
-            frames; None for :func:`default_scale`.
+        without_red: leave out the reds, for pictures in which red has a meaning of its own.
+    """
+    hue = (0.58 + number * _GOLDEN_RATIO) % 1.0
+    if without_red:
+        hue = 0.12 + 0.76 * hue
+    value = (1.0, 0.85)[(number // 5) % 2]
+    return tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, 0.75, value))
 
-    Attributes:
+
+class MaskDrawer:
+    """
+    Draws the masks of N objects onto frames: tinted and outlined, each with a label that covers no other.
+
+    Args:
+        labels, colors: N each.
+        frame_size: (height, width) of the frames and masks.
         size: (height, width) of the drawn frames.
     """
 
-    def __init__(self, tracks: Sequence[DrawnTrack], height: int, width: int, scale: int | None = None):
-        self.tracks = tracks
-        self.scale = default_scale(height, width) if scale is None else scale
-        self.size = (height * self.scale, width * self.scale)
-        short_side = min(self.size)
+    def __init__(
+        self, labels: Sequence[str], colors: Sequence[Color], frame_size: tuple[int, int], size: tuple[int, int]
+    ):
+        self.frame_size, self.size = frame_size, size
+        short_side = min(size)
         self._outline = max(2, round(short_side / 240))
         font_size = max(11, round(7 + short_side / 50))
-        self._colors = [track_color(track.track_id) for track in tracks]
+        self._colors = colors
         self._labels = [
-            _render_label(track.label, color, font_size, self.size)
-            for track, color in zip(tracks, self._colors, strict=True)
+            _render_label(label, color, font_size, size) for label, color in zip(labels, colors, strict=True)
         ]
 
-    def draw(self, frame: np.ndarray, index: int) -> np.ndarray:
+    def draw(self, frame: np.ndarray, masks: Sequence[Mapping[str, Any] | None]) -> np.ndarray:
         """
-        Draw the tracks of frame ``index``.
+        Draw the objects of one frame, the first one in front.
 
         Args:
             frame: (H, W, 3) uint8 RGB; not changed.
-            index: its number in the video, from 0.
+            masks: N compressed RLEs, None where an object is not seen.
 
         Returns:
-            (H * scale, W * scale, 3) uint8 RGB. Only the pixels under a mask or a label differ from the enlarged frame.
+            (h, w, 3) uint8 RGB, of the drawn size.
         """
-        if (frame.shape[0] * self.scale, frame.shape[1] * self.scale) != self.size:
-            raise ValueError(f"frame {index} is {frame.shape[:2]} (height, width), expected {self.size} / {self.scale}")
-        height, width = self.size
-        canvas = cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC) if self.scale > 1 else frame.copy()
-        boxes: list[Box | None] = [None] * len(self.tracks)
-        # The best track is painted last: where instances overlap it stays in front.
-        for number in reversed(range(len(self.tracks))):
-            rle = self.tracks[number].masks[index]
-            if rle is not None:
-                boxes[number] = self._paint_mask(canvas, rle, self._colors[number])
+        if frame.shape[:2] != self.frame_size:
+            raise ValueError(f"frame is {frame.shape[:2]} (height, width), expected {self.frame_size}")
+        canvas = _resize(frame, self.size, cv2.INTER_CUBIC) if self.size != self.frame_size else frame.copy()
+        boxes: list[Box | None] = [None] * len(self._colors)
+        for number in reversed(range(len(boxes))):
+            if masks[number] is not None:
+                boxes[number] = self._paint_mask(canvas, masks[number], self._colors[number])
         labels = [(box, label) for box, label in zip(boxes, self._labels, strict=True) if box is not None]
         spots: list[Box] = []
         for box, label in labels:
@@ -158,17 +156,18 @@ class OverlayDrawer:
             canvas[top:bottom, left:right] = label
         return canvas
 
-    def _paint_mask(self, canvas: np.ndarray, rle: Mapping[str, Any], color: tuple[int, int, int]) -> Box | None:
+    def _paint_mask(self, canvas: np.ndarray, rle: Mapping[str, Any], color: Color) -> Box | None:
         """Fill and outline one mask, in place. Returns its bounds on the canvas, None if it is empty."""
         mask = mask_api.decode(rle)
         x, y, w, h = cv2.boundingRect(mask)
         if w == 0:
             return None
         mask = np.ascontiguousarray(mask[y : y + h, x : x + w])
-        if self.scale > 1:
-            mask = _enlarge(mask, self.scale)
-        left, top, right, bottom = (self.scale * edge for edge in (x, y, x + w, y + h))
+        left, right = _scaled(x, x + w, self.size[1], self.frame_size[1])
+        top, bottom = _scaled(y, y + h, self.size[0], self.frame_size[0])
         region = canvas[top:bottom, left:right]
+        if region.shape[:2] != mask.shape:  # smooth instead of stepped edges
+            mask = (_resize(255 * mask, region.shape[:2], cv2.INTER_LINEAR) > 127).astype(np.uint8)
         tint = np.empty_like(region)
         tint[:] = color
         filled = cv2.addWeighted(region, 1 - _FILL_OPACITY, tint, _FILL_OPACITY, 0)
@@ -185,18 +184,59 @@ class OverlayDrawer:
         return left, top, right, bottom
 
 
-def _enlarge(mask: np.ndarray, scale: int) -> np.ndarray:
-    """(h, w) of 0 and 1 to (h * scale, w * scale) of 0 and 1, with smooth instead of stepped edges."""
-    height, width = mask.shape
-    gray = cv2.resize(255 * mask, (scale * width, scale * height), interpolation=cv2.INTER_LINEAR)
-    return (gray > 127).astype(np.uint8)
+def _scaled(first: int, end: int, size: int, frame_size: int) -> tuple[int, int]:
+    """A range of a frame's rows or columns on the canvas, of one at least."""
+    start = min(first * size // frame_size, size - 1)
+    return start, max(start + 1, end * size // frame_size)
 
 
-def _render_label(text: str, color: tuple[int, int, int], font_size: int, frame_size: tuple[int, int]) -> np.ndarray:
+def _resize(image: np.ndarray, size: tuple[int, int], enlarging: int) -> np.ndarray:
+    """An image (h, w) or (h, w, 3) in another size, (height, width)."""
+    shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else enlarging)
+
+
+class OverlayDrawer(MaskDrawer):
+    """
+    Draws one video's tracks onto its frames.
+
+    Args:
+        tracks: what to draw, from :func:`select_tracks`.
+        height, width: size of the frames and of the tracks' masks.
+        scale: whole factor by which the drawn frames are larger than the given ones, so that a label has room on small
+            frames; None for :func:`default_scale`.
+
+    Attributes:
+        size: (height, width) of the drawn frames.
+    """
+
+    def __init__(self, tracks: Sequence[DrawnTrack], height: int, width: int, scale: int | None = None):
+        scale = default_scale(height, width) if scale is None else scale
+        colors = [palette_color(track.track_id) for track in tracks]
+        super().__init__([track.label for track in tracks], colors, (height, width), (scale * height, scale * width))
+        self.tracks = tracks
+
+    def draw_frame(self, frame: np.ndarray, index: int) -> np.ndarray:
+        """
+        Draw the tracks of frame ``index``, the best one in front.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB; not changed.
+            index: its number in the video, from 0.
+
+        Returns:
+            (H * scale, W * scale, 3) uint8 RGB. Only the pixels under a mask or a label differ from the enlarged frame.
+        """
+        return self.draw(frame, [track.masks[index] for track in self.tracks])
+
+
+def _render_label(text: str, color: Color, font_size: int, frame_size: tuple[int, int]) -> np.ndarray:
     """
     A (h, w, 3) uint8 picture of a label: text on a box of the color. The text shrinks until the box fits into a frame
     of ``frame_size`` (height, width).
     """
+    # What Pillow's own font has.
+    text = "".join(c if c.isprintable() else "?" for c in text).encode("latin-1", "replace").decode("latin-1")
     for size in range(font_size, 5, -1):
         font = ImageFont.load_default(size)
         ascent, descent = font.getmetrics()
@@ -209,7 +249,7 @@ def _render_label(text: str, color: tuple[int, int, int], font_size: int, frame_
     return np.asarray(picture)[: frame_size[0], : frame_size[1]]
 
 
-def _text_color(background: tuple[int, int, int]) -> str:
+def _text_color(background: Color) -> str:
     """Black or white, whichever has the higher contrast (at least 4.5:1) by WCAG's relative luminance."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (c / 255 for c in background)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,29 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """An HTML page about a data set: what is in it, how it looks, and what is wrong with it."""
 
-import colorsys
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL import Image, ImageDraw, ImageFont
-from pycocotools import mask as mask_utils
 
 from ..datasets.check import CheckResult
 from ..faults import KINDS
 from ..format import Structure, Video
 from ..images import read_rgb
-from ..masks import read_masks
-from .html_page import HtmlPage, plot_text
+from ..masks import Rle, read_masks
+from .html_page import HtmlPage
+from .pictures import draw_objects, fullest_frame
+from .plots import histogram, plot_text
 
 MAX_LISTED = 2000  # faults in the page's table
 NUM_SAMPLES = 12
-PICTURE_WIDTH = 480
-OPACITY = 0.45
-GOLDEN_RATIO = 0.618034  # of the circle of hues between two masks: neighbors differ most
+MOST_SHOWN = 40  # letters of a name in a picture
 MAX_BARS = 60
 
 
@@ -80,11 +77,11 @@ def _add_histograms(page: HtmlPage, result: CheckResult) -> None:
     lengths = [len(video.file_names) for video in videos if video.file_names]
     if lengths:
         caption = f"Frames a video: {min(lengths)} to {max(lengths)}, median {np.median(lengths):g}."
-        page.figure(_histogram(lengths, "frames", "videos"), caption)
+        page.figure(histogram({"": lengths}, "frames", "videos"), caption)
     if result.structure.has_annotations and videos:
         objects = [len(video.annotations) for video in videos]
         caption = f"Tracks a video: {min(objects)} to {max(objects)}, {np.mean(objects):.1f} on average."
-        page.figure(_histogram(objects, "tracks", "videos"), caption)
+        page.figure(histogram({"": objects}, "tracks", "videos"), caption)
         presence = [
             sum(bool(item) for item in annotation["segmentations"])
             for video in videos
@@ -93,7 +90,7 @@ def _add_histograms(page: HtmlPage, result: CheckResult) -> None:
         ]
         if presence:
             caption = f"Frames on which a track has a mask: {min(presence)} to {max(presence)}."
-            page.figure(_histogram(presence, "frames with a mask", "tracks"), caption)
+            page.figure(histogram({"": presence}, "frames with a mask", "tracks"), caption)
 
 
 def _class_plot(counts: dict[int, int], categories: dict[int, str]) -> Figure:
@@ -111,21 +108,6 @@ def _class_plot(counts: dict[int, int], categories: dict[int, str]) -> Figure:
     return figure
 
 
-def _histogram(values: Sequence[int], xlabel: str, ylabel: str) -> Figure:
-    figure = Figure(figsize=(4.5, 3))
-    axes = figure.subplots()
-    low, high = min(values), max(values)
-    width = max(
-        1, -(-(high - low + 1) // 40)
-    )  # whole numbers a bar, so that none holds more of them than its neighbors
-    axes.hist(values, bins=np.arange(low, high + width + 1, width) - 0.5, edgecolor="white", linewidth=0.5)
-    axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(low - 2, high + 2) if high - low < 4 else None)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
 def _add_samples(
     page: HtmlPage, videos: Sequence[Video], categories: dict[int, str], image_root: str | os.PathLike
 ) -> None:
@@ -135,79 +117,41 @@ def _add_samples(
     page.heading("Samples")
     shown = 0
     for video in chosen:
-        frame = _fullest_frame(video)
+        frame = fullest_frame(_presence(video))
         try:
-            path = os.path.join(image_root, video.file_names[frame])
-            pixels = read_rgb(path, video.size)
+            pixels = read_rgb(os.path.join(image_root, video.file_names[frame]), video.size)
         except (TypeError, ValueError):
             continue  # a fault that is listed, or would be if frames were checked
-        picture, names = draw_masks(pixels, _good_masks(video, frame, categories))
-        page.picture(picture, f"Video {video.video_id}, frame {frame}: {', '.join(names) or 'no masks'}")
+        masks, names = _masks_on(video, frame, categories)
+        page.picture(
+            draw_objects(pixels, masks, [name[:MOST_SHOWN] for name in names]),
+            f"Video {video.video_id}, frame {frame}: {', '.join(names) or 'no masks'}",
+        )
         shown += 1
     if shown < len(chosen):
         page.paragraph(f"{len(chosen) - shown} of {len(chosen)} sample frames could not be read.")
 
 
-def _fullest_frame(video: Video) -> int:
-    """The frame with the most masks; of several, the one nearest to the middle."""
-    num_frames = len(video.file_names)
-    present = np.zeros(num_frames, dtype=int)
-    for _, annotation in video.annotations:
+def _presence(video: Video) -> np.ndarray:
+    """Whether each of N tracks has a mask on each of T frames, (N, T) bool."""
+    presence = np.zeros((len(video.annotations), len(video.file_names)), dtype=bool)
+    for row, (_, annotation) in zip(presence, video.annotations, strict=True):
         segmentations = annotation.get("segmentations")
         if isinstance(segmentations, list):
-            flags = np.array([bool(item) for item in segmentations[:num_frames]], dtype=int)
-            present[: len(flags)] += flags
-    fullest = np.flatnonzero(present == present.max())
-    return int(fullest[np.argmin(np.abs(fullest - num_frames // 2))])
+            flags = [bool(item) for item in segmentations[: len(row)]]
+            row[: len(flags)] = flags
+    return presence
 
 
-def _good_masks(video: Video, frame: int, categories: dict[int, str]) -> Iterator[tuple[str, np.ndarray]]:
-    """Category and mask (H, W) bool of each mask on a frame that can be drawn."""
+def _masks_on(video: Video, frame: int, categories: dict[int, str]) -> tuple[list[Rle], list[str]]:
+    """The masks on a frame that have no fault, and their categories."""
+    masks, names = [], []
     for _, annotation in video.annotations:
         segmentations, category_id = annotation.get("segmentations"), annotation.get("category_id")
         if not isinstance(segmentations, list) or frame >= len(segmentations) or not segmentations[frame]:
             continue
         rle = read_masks([segmentations[frame]], video.size).masks[0]
         if rle is not None:
-            name = categories.get(category_id, "?") if type(category_id) is int else "?"
-            yield name, mask_utils.decode(rle).astype(bool)
-
-
-def draw_masks(frame: np.ndarray, masks: Iterable[tuple[str, np.ndarray]]) -> tuple[np.ndarray, list[str]]:
-    """A picture of a frame with its masks: tinted, outlined and named.
-
-    Args:
-        frame: (H, W, 3) uint8 RGB.
-        masks: names, and masks (H, W) bool.
-
-    Returns:
-        (h, w, 3) uint8 RGB, of a width that suits a page, and the names.
-    """
-    height = round(PICTURE_WIDTH * frame.shape[0] / frame.shape[1])
-    size = (PICTURE_WIDTH, min(max(height, 1), 2 * PICTURE_WIDTH))
-    canvas = np.array(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC), dtype=np.float32)
-    names, labels = [], []
-    for name, mask in masks:
-        color = 255 * np.array(colorsys.hsv_to_rgb((0.58 + GOLDEN_RATIO * len(names)) % 1.0, 0.8, 1.0))
-        small = np.array(Image.fromarray(mask).convert("L").resize(size, Image.Resampling.BILINEAR)) > 127
-        canvas[small] = (1 - OPACITY) * canvas[small] + OPACITY * color
-        canvas[_outline(small)] = color
-        rows, columns = np.nonzero(small)
-        if rows.size:
-            labels.append((float(np.median(columns)), float(np.median(rows)), name))
-        names.append(name)
-    picture = Image.fromarray(canvas.round().astype(np.uint8))
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
-    for x, y, name in labels:
-        text = name.encode("latin-1", "replace").decode("latin-1")[:40]  # what Pillow's own font has
-        half = min(font.getlength(text) / 2 + 3, size[0] / 2)
-        place = (min(max(x, half), size[0] - half), min(max(y, 10), size[1] - 10))
-        pen.text(place, text, fill="white", font=font, anchor="mm", stroke_width=2, stroke_fill="black")
-    return np.array(picture), names
-
-
-def _outline(mask: np.ndarray) -> np.ndarray:
-    """The pixels of a mask (H, W) bool that have a neighbor outside of it."""
-    padded = np.pad(mask, 1)
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inner
+            masks.append(rle)
+            names.append(categories.get(category_id, "?") if type(category_id) is int else "?")
+    return masks, names

@@ -3,7 +3,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,8 +11,9 @@ from ..metric.breakdown import track_length
 from ..metric.errors import BACKGROUND_IOU, CORRECT, FOREGROUND_IOU, IGNORED, confusion
 from ..metric.evaluation import Evaluation
 from ..metric.video_ap import IOU_THRESHOLDS, MAX_RESULTS, RECALL_THRESHOLDS, STAT_NAMES, threshold_index
-from .html_page import HtmlPage, plot_text
-from .pictures import FrameFiles, picture_of
+from .html_page import HtmlPage
+from .pictures import FrameFiles, compare_objects
+from .plots import histogram, plot_text
 
 WORST_VIDEOS = 12
 PICTURED_VIDEOS = 6
@@ -60,10 +60,6 @@ def make_report(
     return page
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Numbers
-
-
 def _percent(value: float | None) -> str | None:
     return None if value is None or value < 0 else f"{100 * value:.1f}"
 
@@ -107,10 +103,6 @@ def _add_tracking(page: HtmlPage, tracking: Mapping[str, Mapping[str, float]], s
         for name, numbers in tracking.items()
     ]
     page.table(["category", *header], rows)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Curves and distributions
 
 
 def _add_curves(page: HtmlPage, evaluation: Evaluation) -> None:
@@ -179,14 +171,7 @@ def _add_distributions(page: HtmlPage, evaluation: Evaluation) -> None:
         "objects": [track_length(track) for video in videos for track in video.objects],
         "results that count as found": [track_length(t) for t, _ in judged if t.score >= evaluation.score],
     }
-    figure = Figure(figsize=(5.5, 3.5))
-    axes = figure.subplots()
-    longest = max([1, *(length for values in lengths.values() for length in values)])
-    bins = np.arange(-0.5, longest + 1.5, max(1, longest // 40))
-    axes.hist(list(lengths.values()), bins=bins, label=list(lengths), color=["tab:gray", "tab:blue"])
-    axes.set(xlabel="frames with a mask", ylabel="tracks")
-    axes.legend(fontsize=8)
-    page.figure(figure, "Lengths of objects and of results")
+    page.figure(histogram(lengths, "frames with a mask", "tracks"), "Lengths of objects and of results")
 
 
 def _score_bins(scores: np.ndarray) -> np.ndarray:
@@ -196,10 +181,6 @@ def _score_bins(scores: np.ndarray) -> np.ndarray:
     if high - low < least:
         low, high = low - least, high + least
     return np.linspace(low, high, SCORE_BINS + 1)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Errors
 
 
 def _add_errors(page: HtmlPage, evaluation: Evaluation) -> None:
@@ -258,33 +239,19 @@ def _confusion_figure(counts: np.ndarray, names: list[str]) -> Figure:
     return figure
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Videos
-
-
-@dataclass(frozen=True)
-class _VideoScore:
-    video_id: int
-    correct: int
-    wrong: int
-    missed: int
-
-    @property
-    def f1(self) -> float:
-        return 2 * self.correct / (2 * self.correct + self.wrong + self.missed)
-
-
-def _worst_videos(evaluation: Evaluation) -> list[_VideoScore]:
-    """The videos with errors, of lowest F1 first, of equal ones those with more errors."""
+def _worst_videos(evaluation: Evaluation) -> list[tuple[int, int, int, int, int, float]]:
+    """Id, objects, right and wrong results, missed objects and F1 of the videos with errors, of lowest F1 first, of
+    equal ones those with more errors."""
     videos = []
     for video_id, video in evaluation.findings.items():
         found = video.scores >= evaluation.score
         verdicts = [verdict for verdict, is_found in zip(video.verdicts, found, strict=True) if is_found]
         correct = verdicts.count(CORRECT)
-        wrong = len(verdicts) - correct - verdicts.count(IGNORED)
-        if wrong or len(video.objects) > correct:
-            videos.append(_VideoScore(video_id, correct, wrong, len(video.objects) - correct))
-    return sorted(videos, key=lambda video: (video.f1, -video.wrong - video.missed, video.video_id))
+        wrong, missed = len(verdicts) - correct - verdicts.count(IGNORED), len(video.objects) - correct
+        if wrong or missed:
+            f1 = 2 * correct / (2 * correct + wrong + missed)
+            videos.append((video_id, len(video.objects), correct, wrong, missed, f1))
+    return sorted(videos, key=lambda video: (video[5], -video[3] - video[4], video[0]))
 
 
 def _add_worst_videos(page: HtmlPage, evaluation: Evaluation, frames: FrameFiles | None) -> None:
@@ -293,17 +260,13 @@ def _add_worst_videos(page: HtmlPage, evaluation: Evaluation, frames: FrameFiles
     page.paragraph(
         f"By F1 of objects and results, at IoU {FOREGROUND_IOU} and a score of {evaluation.score:.3f} or more."
     )
-    rows = [
-        [video.video_id, video.correct + video.missed, video.correct, video.wrong, video.missed, _percent(video.f1)]
-        for video in worst
-    ]
+    rows = [[*numbers, _percent(f1)] for *numbers, f1 in worst]
     page.table(["video", "objects", "found", "wrong results", "objects not found", "F1"], rows)
-    for video in worst[:PICTURED_VIDEOS] if frames else []:
-        findings = evaluation.findings[video.video_id]
+    for video_id, *_ in worst[:PICTURED_VIDEOS] if frames else []:
         try:
-            frame, picture = picture_of(evaluation.ground_truth, video.video_id, findings, evaluation.score, frames)
-        except (OSError, ValueError) as error:
-            page.paragraph(f"Video {video.video_id}: no picture, {error}")
+            frame, picture = compare_objects(evaluation, video_id, frames)
+        except ValueError as error:
+            page.paragraph(f"Video {video_id}: no picture, {error}")
             continue
-        caption = f"Video {video.video_id}, frame {frame}: objects (left) and results (right); red: missed or wrong"
+        caption = f"Video {video_id}, frame {frame}: objects (left) and results (right); red: missed or wrong"
         page.picture(picture, caption)

@@ -167,12 +167,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def plot_text(text: str, length: int) -> str:
-    """At most `length` letters of a text for a plot, where "$" would begin a formula and what cannot be printed would
-    spoil the file.
-    """
-    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-    text = text if len(text) <= length else text[: length - 1] + "…"
-    return text.replace("$", r"\$")

@@ -1,82 +1,86 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of a video's objects beside what was found in it."""
+"""Pictures of frames with masks, at the size that a page shows."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.colors import hsv_to_rgb
-from PIL import Image, ImageDraw
-from pycocotools import mask as mask_utils
 
-from ..files import load_json
-from ..format import Video
-from ..ground_truth import GroundTruth, GroundTruthSource, Track
-from ..metric.errors import CORRECT, VideoFindings
-from ..values import brief
+from ..drawing import Color, MaskDrawer, palette_color
+from ..ground_truth import GroundTruth
+from ..images import read_rgb
+from ..masks import Rle
+from ..metric.errors import CORRECT
+from ..metric.evaluation import Evaluation
 
-WIDTH = 480  # pixels of either half
-GAP = 8
+WIDTH = 480  # pixels of a frame
+GAP = 8  # between two
 WRONG = (230, 30, 30)  # what is missed or found in error; no object's color comes near it
-OPACITY = 0.45
 
 
 class FrameFiles:
     """The frames of a data set's videos, by the file_names of its annotation file."""
 
-    def __init__(self, source: GroundTruthSource, root: str | os.PathLike) -> None:
+    def __init__(self, ground_truth: GroundTruth, root: str | os.PathLike) -> None:
         """
         Args:
-            source: a checked annotation file, or what it holds.
+            ground_truth: a checked annotation file.
             root: the folder that file_names are relative to.
 
         Raises:
-            OSError: the file or the folder cannot be read.
+            NotADirectoryError: there is no such folder.
             ValueError: a video has no file_names.
         """
         self._root = Path(root)
         if not self._root.is_dir():
             raise NotADirectoryError(f"{root}: expected the folder of the frames")
-        name, data = load_json(source, "ground truth")
-        self._names = {
-            video["id"]: _file_names(video, f"{name}: videos[{index}]") for index, video in enumerate(data["videos"])
-        }
+        self._videos = ground_truth.videos
+        for video in ground_truth.videos.values():
+            if video.file_names is None:
+                place = f"{ground_truth.source}: videos[{video.index}].file_names"
+                raise ValueError(f"{place}: found nothing, expected {video.length} names, one a frame")
 
-    def read(self, video_id: int, frame: int, video: Video) -> np.ndarray:
+    def read(self, video_id: int, frame: int) -> np.ndarray:
         """One frame, (H, W, 3) uint8.
 
         Raises:
-            OSError: it cannot be read.
-            ValueError: it has another size than the video.
+            BadImageError: it cannot be read, or has another size than the video.
         """
-        name = self._names[video_id][frame]
-        try:
-            with Image.open(self._root / name) as image:
-                if image.size == video.size[::-1]:
-                    return np.asarray(image.convert("RGB"))
-                size = f"{image.height} x {image.width}"
-        except OSError:
-            raise
-        except Exception as error:  # Pillow's decoders meet damaged files with any kind of error
-            raise OSError(f"{name}: {error}") from error
-        raise ValueError(f"frame {frame}: found {size} pixels, expected the masks' {video.size[0]} x {video.size[1]}")
+        video = self._videos[video_id]
+        return read_rgb(self._root / video.file_names[frame], video.size)
 
 
-def _file_names(video: Mapping[str, Any], where: str) -> list[str]:
-    names = video.get("file_names")
-    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if not is_list or len(names) != video["length"]:
-        raise ValueError(f"{where}.file_names: found {brief(names)}, expected {video['length']} names, one a frame")
-    return names
+def draw_objects(
+    frame: np.ndarray, masks: Sequence[Rle | None], labels: Sequence[str], colors: Sequence[Color] | None = None
+) -> np.ndarray:
+    """A frame at the width of a page's pictures, with the masks of N objects.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB.
+        masks: N, None where an object is not seen.
+        labels: N.
+        colors: N; by default they follow the palette.
+
+    Returns:
+        (h, WIDTH, 3) uint8 RGB.
+    """
+    height, width = frame.shape[:2]
+    size = min(max(round(WIDTH * height / width), 1), 2 * WIDTH), WIDTH
+    colors = [palette_color(number) for number in range(len(masks))] if colors is None else colors
+    return MaskDrawer(labels, colors, (height, width), size).draw(frame, masks)
 
 
-def picture_of(
-    ground_truth: GroundTruth, video_id: int, findings: VideoFindings, score: float, frames: FrameFiles
-) -> tuple[int, np.ndarray]:
+def fullest_frame(presence: np.ndarray) -> int:
+    """The frame on which most tracks are seen, of `presence` (N, T) bool; of several, the one nearest to the middle."""
+    counts = presence.sum(axis=0)
+    fullest = np.flatnonzero(counts == counts.max())
+    return int(fullest[np.abs(fullest - (len(counts) - 1) / 2).argmin()])
+
+
+def compare_objects(evaluation: Evaluation, video_id: int, frames: FrameFiles) -> tuple[int, np.ndarray]:
     """The frame that shows most objects (or results, of a video without objects), with the objects' masks on the left
-    and those of the results of `score` or more on the right.
+    and those of the results that count as found on the right.
 
     An object and the result that matches it have one color; red is what is missed or found in error.
 
@@ -84,58 +88,27 @@ def picture_of(
         number of the frame, and the picture (H, W, 3) uint8.
 
     Raises:
-        OSError: the frame cannot be read.
-        ValueError: it has another size than the masks.
+        BadImageError: the frame cannot be read, or has another size than the masks.
     """
-    video = ground_truth.videos[video_id]
-    found = [d for d, track in enumerate(findings.results) if track.score >= score]
+    findings, names = evaluation.findings[video_id], evaluation.ground_truth.categories
+    found = [d for d, track in enumerate(findings.results) if track.score >= evaluation.score]
     results = [findings.results[d] for d in found]
-    frame = _fullest_frame(findings.objects or results, video.length)
-    image = frames.read(video_id, frame, video)
-    palette = [tuple(int(255 * c) for c in hsv_to_rgb(((0.12 + 0.618 * i % 1 * 0.76), 0.8, 0.95))) for i in range(99)]
-    colors = {findings.targets[d]: palette[i % 99] for i, d in enumerate(found) if findings.verdicts[d] == CORRECT}
-    names = ground_truth.categories
-    object_labels = [names[category] for category in findings.object_categories]
-    result_labels = [f"{names[findings.result_categories[d]]} {findings.results[d].score:.2f}" for d in found]
-    object_colors = [colors.get(g, WRONG) for g in range(len(findings.objects))]
-    result_colors = [colors[findings.targets[d]] if findings.verdicts[d] == CORRECT else WRONG for d in found]
-    left = _draw(image, findings.objects, frame, object_colors, object_labels)
-    right = _draw(image, results, frame, result_colors, result_labels)
+    length = evaluation.ground_truth.videos[video_id].length
+    areas = [track.mask_areas for track in findings.objects or results]
+    frame = fullest_frame(np.reshape(areas, (-1, length)) > 0)
+    image = frames.read(video_id, frame)
+    matched = [findings.targets[d] if findings.verdicts[d] == CORRECT else None for d in found]
+    colors = {target: palette_color(i, without_red=True) for i, target in enumerate(matched) if target is not None}
+    left = draw_objects(
+        image,
+        [track.masks[frame] for track in findings.objects],
+        [names[category] for category in findings.object_categories],
+        [colors.get(g, WRONG) for g in range(len(findings.objects))],
+    )
+    right = draw_objects(
+        image,
+        [track.masks[frame] for track in results],
+        [f"{names[findings.result_categories[d]]} {findings.results[d].score:.2f}" for d in found],
+        [colors.get(target, WRONG) for target in matched],
+    )
     return frame, np.hstack([left, np.full((len(left), GAP, 3), 255, dtype=np.uint8), right])
-
-
-def _fullest_frame(tracks: Sequence[Track], length: int) -> int:
-    """The frame on which most of the tracks are seen; of several, the one nearest to the middle."""
-    counts = np.sum([track.mask_areas > 0 for track in tracks], axis=0) if tracks else np.zeros(length)
-    fullest = np.flatnonzero(counts == counts.max())
-    return int(fullest[np.abs(fullest - (length - 1) / 2).argmin()])
-
-
-def _draw(
-    image: np.ndarray, tracks: Sequence[Track], frame: int, colors: Sequence[tuple], labels: Sequence[str]
-) -> np.ndarray:
-    """The frame at WIDTH, with outlined and labeled masks."""
-    height = max(1, round(image.shape[0] * WIDTH / image.shape[1]))
-    canvas = np.asarray(Image.fromarray(image).resize((WIDTH, height), Image.Resampling.BILINEAR)).astype(np.float32)
-    centers = {}
-    for index, (track, color) in enumerate(zip(tracks, colors, strict=True)):
-        if track.masks[frame] is None or not track.mask_areas[frame]:
-            continue
-        mask = Image.fromarray(mask_utils.decode(track.masks[frame])).resize((WIDTH, height), Image.Resampling.NEAREST)
-        mask = np.asarray(mask) > 0
-        canvas[mask] = (1 - OPACITY) * canvas[mask] + OPACITY * np.array(color, dtype=np.float32)
-        canvas[mask & ~_eroded(mask)] = color
-        if mask.any():
-            centers[index] = np.argwhere(mask).mean(axis=0)
-    picture = Image.fromarray(canvas.astype(np.uint8))
-    drawing = ImageDraw.Draw(picture)
-    for index, (y, x) in centers.items():
-        text = labels[index].encode("ascii", "replace").decode()
-        drawing.text((x, y), text, fill="white", anchor="mm", stroke_width=2, stroke_fill="black")
-    return np.asarray(picture)
-
-
-def _eroded(mask: np.ndarray) -> np.ndarray:
-    """The mask less its border of one pixel."""
-    padded = np.pad(mask, 1)
-    return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
