@@ -45,8 +45,3 @@ def test_initialization():
         # Kaiming-uniform with a = 1: uniform within ± sqrt(3 / fan_in).
         assert conv.weight.abs().max().item() == pytest.approx((3 / fan_in) ** 0.5, rel=0.02)
         assert not conv.bias.any()
-
-
-def test_dim_must_fit_the_group_norm():
-    with pytest.raises(ValueError, match="HIDDEN_DIM: found 48, expected a multiple of 32"):
-        MaskHead(48, 8, 8)

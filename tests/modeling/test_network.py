@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ifc.modeling import FrameFeatures, IfcNetwork, Transformer
+from ifc.modeling import FrameFeatures, IfcNetwork, LayerSettings, Transformer
 
 from .test_backbone import narrow_backbone
 
@@ -11,16 +11,8 @@ from .test_backbone import narrow_backbone
 @pytest.fixture(scope="module")
 def network() -> IfcNetwork:
     torch.manual_seed(0)
-    transformer = Transformer(
-        dim=32,
-        num_heads=4,
-        dim_feedforward=64,
-        dropout=0.1,
-        pre_norm=False,
-        enc_layers=2,
-        dec_layers=2,
-        num_memory=3,
-    )
+    layers = LayerSettings(dim=32, num_heads=4, dim_feedforward=64, dropout=0.1, pre_norm=False)
+    transformer = Transformer(layers, enc_layers=2, dec_layers=2, num_memory=3)
     backbone = narrow_backbone(["res2", "res3", "res4", "res5"])
     return IfcNetwork(backbone, transformer, num_classes=5, num_queries=7).eval()
 
@@ -48,13 +40,6 @@ def test_slices_are_views(network):
     with torch.no_grad():
         features = network.encode_frames(torch.rand(3, 3, 32, 32))
     assert features[1:].tokens.data_ptr() == features.tokens[1:].data_ptr()
-
-
-def test_features_of_different_sizes_cannot_be_joined(network):
-    with torch.no_grad():
-        parts = [network.encode_frames(torch.rand(1, 3, *size)) for size in [(32, 32), (32, 64)]]
-    with pytest.raises(ValueError, match="different sizes"):
-        FrameFeatures.cat(parts)
 
 
 def test_padding_is_masked_and_memory_tokens_are_not(network):

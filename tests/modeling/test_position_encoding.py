@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pytest
 import torch
 
 from ifc.modeling.position_encoding import sine_position
@@ -28,8 +27,3 @@ def test_matches_the_formula_with_and_without_padding():
     valid[1, :, 2:] = False
     valid[2, :, 4:] = False
     np.testing.assert_allclose(sine_position(torch.from_numpy(valid), 8), brute_force(valid, 8), atol=1e-5)
-
-
-def test_dim_must_be_a_multiple_of_four():
-    with pytest.raises(ValueError, match="HIDDEN_DIM: found 6, expected a multiple of 4"):
-        sine_position(torch.ones(1, 2, 2, dtype=torch.bool), 6)

@@ -9,7 +9,7 @@ import torch
 from detectron2.utils.events import EventStorage
 from golden.models import golden_batch, golden_model, golden_opts, load
 
-from ifc.training import prepare_targets
+from ifc.training import clip_target
 
 
 @pytest.fixture(scope="module", params=["train_r50", "train_coco"])
@@ -51,7 +51,7 @@ def test_targets_predictions_and_matching(step):
     np.testing.assert_allclose(layers[0].pred_logits, golden["aux0_logits"], atol=1e-4)
 
     padded_size = tuple(images.tensor.shape[-2:])
-    targets = prepare_targets([clip["instances"] for clip in batch], padded_size, 4, 4, torch.device("cpu"))
+    targets = [clip_target(clip["instances"], padded_size, 4, 4, torch.device("cpu")) for clip in batch]
     matches = model.criterion.matcher(layers[-1].pred_logits, layers[-1].pred_masks, targets)
     for b, (target, (queries, instances)) in enumerate(zip(targets, matches, strict=True)):
         assert target.labels.tolist() == golden[f"target_labels{b}"].tolist()

@@ -17,11 +17,11 @@ from .inference.settings import InferenceSettings
 from .inference.video import VideoInference
 from .modeling.network import ClipPrediction, IfcNetwork
 from .modeling.normalization import FrameNormalizer
-from .modeling.transformer import Transformer
+from .modeling.transformer import LayerSettings, Transformer
 from .regions import region
 from .training.criterion import ClipCriterion
 from .training.matcher import HungarianMatcher
-from .training.targets import prepare_targets
+from .training.targets import clip_target
 from .video.read_ahead import ReadablePart
 
 
@@ -65,15 +65,9 @@ class Ifc(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         ifc = cfg.MODEL.IFC
+        layers = LayerSettings(ifc.HIDDEN_DIM, ifc.NHEADS, ifc.DIM_FEEDFORWARD, ifc.DROPOUT, ifc.PRE_NORM)
         transformer = Transformer(
-            dim=ifc.HIDDEN_DIM,
-            num_heads=ifc.NHEADS,
-            dim_feedforward=ifc.DIM_FEEDFORWARD,
-            dropout=ifc.DROPOUT,
-            pre_norm=ifc.PRE_NORM,
-            enc_layers=ifc.ENC_LAYERS,
-            dec_layers=ifc.DEC_LAYERS,
-            num_memory=ifc.NUM_MEMORY_BUS,
+            layers, enc_layers=ifc.ENC_LAYERS, dec_layers=ifc.DEC_LAYERS, num_memory=ifc.NUM_MEMORY_BUS
         )
         network = IfcNetwork(
             build_backbone(cfg), transformer, num_classes=ifc.NUM_CLASSES, num_queries=ifc.NUM_OBJECT_QUERIES
@@ -117,7 +111,7 @@ class Ifc(nn.Module):
         Args:
             batched_inputs: samples of the data loader. "image" is a list of T uint8 (3, h, w) frames for a clip or
                 video, one such tensor for an image. "height" and "width" are the output size (default: the frame's
-                own). In training "instances" has the T frames' annotations, see `training.prepare_targets`.
+                own). In training "instances" has the T frames' annotations, see `training.clip_target`.
 
         Returns:
             Training: name → weighted scalar loss.
@@ -165,13 +159,11 @@ class Ifc(nn.Module):
         layers, images = self._predict_layers(batched_inputs)
         if not self.deep_supervision:
             layers = layers[-1:]
-        targets = prepare_targets(
-            [clip["instances"] for clip in batched_inputs],
-            tuple(images.tensor.shape[-2:]),
-            self.mask_stride,
-            self.match_stride,
-            self.device,
-        )
+        padded_size = tuple(images.tensor.shape[-2:])
+        targets = [
+            clip_target(clip["instances"], padded_size, self.mask_stride, self.match_stride, self.device)
+            for clip in batched_inputs
+        ]
         # The sums of the dice coefficient run over more pixels than half precision can count.
         with torch.autocast(self.device.type, enabled=False):
             losses, metrics = self.criterion([(layer.pred_logits, layer.pred_masks) for layer in layers], targets)

@@ -7,15 +7,14 @@ from .backbone import MaskedBackbone
 from .mask_head import MaskHead
 from .network import ClipPrediction, FrameFeatures, IfcNetwork
 from .normalization import FrameNormalizer
-from .transformer import ClipDecoder, ClipEncoder, Transformer
+from .transformer import LayerSettings, Transformer
 
 __all__ = [
-    "ClipDecoder",
-    "ClipEncoder",
     "ClipPrediction",
     "FrameFeatures",
     "FrameNormalizer",
     "IfcNetwork",
+    "LayerSettings",
     "MaskHead",
     "MaskedBackbone",
     "Transformer",

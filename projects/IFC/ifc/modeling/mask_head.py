@@ -43,8 +43,6 @@ class MaskHead(nn.Module):
 
     def __init__(self, dim: int, res4_channels: int, res3_channels: int):
         super().__init__()
-        if dim % 32:
-            raise ValueError(f"MODEL.IFC.HIDDEN_DIM: found {dim}, expected a multiple of 32 (group norm)")
         self.lay1, self.gn1 = nn.Conv2d(dim, dim, 3, padding=1), nn.GroupNorm(32, dim)
         self.lay2, self.gn2 = nn.Conv2d(dim, dim, 3, padding=1), nn.GroupNorm(32, dim)
         self.lay3, self.gn3 = nn.Conv2d(dim, dim, 3, padding=1), nn.GroupNorm(32, dim)

@@ -55,14 +55,8 @@ class FrameFeatures:
         """The frames of `parts`, one after the other. All must come from frames of one padded size."""
         if len(parts) == 1:
             return parts[0]
-        if len({part.grid_size for part in parts}) > 1 or len({part.key_padding is None for part in parts}) > 1:
-            raise ValueError("features of frames of different sizes cannot be joined")
-        joined = {
-            f.name: None if getattr(parts[0], f.name) is None else torch.cat([getattr(p, f.name) for p in parts])
-            for f in fields(FrameFeatures)
-            if f.name != "grid_size"
-        }
-        return FrameFeatures(**joined, grid_size=parts[0].grid_size)
+        joined = {f.name: [getattr(part, f.name) for part in parts] for f in fields(FrameFeatures)}
+        return FrameFeatures(**{k: torch.cat(v) if isinstance(v[0], Tensor) else v[0] for k, v in joined.items()})
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> "FrameFeatures":
         values = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -18,12 +18,7 @@ def sine_position(valid: Tensor, dim: int, temperature: float = 10000.0) -> Tens
     Returns:
         (N, dim, h, w) float32. With a = 2π · count / (total + 1e-6), count being the valid cells up to and including
         this one along the axis: feature 2i of an axis is sin(a / temperature^(4i/dim)), feature 2i + 1 its cosine.
-
-    Raises:
-        ValueError: if `dim` is not a multiple of 4.
     """
-    if dim % 4:
-        raise ValueError(f"MODEL.IFC.HIDDEN_DIM: found {dim}, expected a multiple of 4 (sine and cosine, y and x)")
     y = valid.cumsum(1, dtype=torch.float32)  # (N, h, w)
     x = valid.cumsum(2, dtype=torch.float32)
     y = 2 * math.pi * y / (y[:, -1:, :] + 1e-6)

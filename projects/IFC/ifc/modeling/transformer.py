@@ -2,9 +2,23 @@
 """The inter-frame communication transformer: an encoder whose memory tokens carry information between the frames of a
 clip (IFC, arXiv 2106.03299, section 3.2), and DETR's decoder over the whole clip."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class LayerSettings:
+    """What all layers have in common."""
+
+    dim: int  # D, width of the tokens
+    num_heads: int  # a divisor of D
+    dim_feedforward: int  # width of the feed-forward blocks
+    dropout: float  # probability
+    pre_norm: bool  # layer norm before each block instead of after it
 
 
 class MultiheadAttention(nn.Module):
@@ -15,10 +29,6 @@ class MultiheadAttention(nn.Module):
 
     def __init__(self, dim: int, num_heads: int, dropout: float):
         super().__init__()
-        if dim % num_heads:
-            raise ValueError(
-                f"MODEL.IFC.NHEADS: found {num_heads}, expected a divisor of MODEL.IFC.HIDDEN_DIM, which is {dim}"
-            )
         self.num_heads = num_heads
         self.dropout = dropout
         self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))  # rows: query, key, value
@@ -55,25 +65,39 @@ class MultiheadAttention(nn.Module):
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
 
-class EncoderLayer(nn.Module):
-    """Self-attention and a feed-forward block, each with a residual connection and layer norm."""
+class _Layer(nn.Module):
+    """Attentions, then a feed-forward block, each with a residual connection and layer norm.
 
-    def __init__(self, dim: int, num_heads: int, dim_feedforward: int, dropout: float, pre_norm: bool):
+    Args:
+        settings: see `LayerSettings`.
+        attentions: the checkpoints' names of the attentions.
+    """
+
+    def __init__(self, settings: LayerSettings, attentions: Sequence[str]):
         super().__init__()
-        self.self_attn = MultiheadAttention(dim, num_heads, dropout)
-        self.linear1 = nn.Linear(dim, dim_feedforward)
-        self.linear2 = nn.Linear(dim_feedforward, dim)
-        self.norm1 = nn.LayerNorm(dim)
-        self.norm2 = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
-        self.pre_norm = pre_norm
+        dim = settings.dim
+        # In this order, by which optimizers number the parameters in checkpoints.
+        for name in attentions:
+            self.add_module(name, MultiheadAttention(dim, settings.num_heads, settings.dropout))
+        self.linear1 = nn.Linear(dim, settings.dim_feedforward)
+        self.linear2 = nn.Linear(settings.dim_feedforward, dim)
+        for number in range(1, len(attentions) + 2):
+            self.add_module(f"norm{number}", nn.LayerNorm(dim))
+        self.dropout = nn.Dropout(settings.dropout)
+        self.pre_norm = settings.pre_norm
 
-    def _attend(self, tokens: Tensor, position: Tensor | None, key_padding: Tensor | None) -> Tensor:
-        placed = tokens if position is None else tokens + position
-        return self.dropout(self.self_attn(placed, placed, tokens, key_padding))
+    def _residual(self, norm: nn.LayerNorm, block: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        return x + self.dropout(block(norm(x))) if self.pre_norm else norm(x + self.dropout(block(x)))
 
-    def _feed_forward(self, tokens: Tensor) -> Tensor:
-        return self.dropout(self.linear2(self.dropout(F.relu(self.linear1(tokens)))))
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        return self.linear2(self.dropout(F.relu(self.linear1(x))))
+
+
+class EncoderLayer(_Layer):
+    """Self-attention and a feed-forward block."""
+
+    def __init__(self, settings: LayerSettings):
+        super().__init__(settings, ["self_attn"])
 
     def forward(self, tokens: Tensor, position: Tensor | None = None, key_padding: Tensor | None = None) -> Tensor:
         """
@@ -85,27 +109,20 @@ class EncoderLayer(nn.Module):
         Returns:
             (B, L, D).
         """
-        if self.pre_norm:
-            tokens = tokens + self._attend(self.norm1(tokens), position, key_padding)
-            return tokens + self._feed_forward(self.norm2(tokens))
-        tokens = self.norm1(tokens + self._attend(tokens, position, key_padding))
-        return self.norm2(tokens + self._feed_forward(tokens))
+
+        def attend(x: Tensor) -> Tensor:
+            placed = x if position is None else x + position
+            return self.self_attn(placed, placed, x, key_padding)
+
+        tokens = self._residual(self.norm1, attend, tokens)
+        return self._residual(self.norm2, self._feed_forward, tokens)
 
 
-class DecoderLayer(nn.Module):
+class DecoderLayer(_Layer):
     """Self-attention among the queries, attention to the clip, and a feed-forward block."""
 
-    def __init__(self, dim: int, num_heads: int, dim_feedforward: int, dropout: float, pre_norm: bool):
-        super().__init__()
-        self.self_attn = MultiheadAttention(dim, num_heads, dropout)
-        self.multihead_attn = MultiheadAttention(dim, num_heads, dropout)
-        self.linear1 = nn.Linear(dim, dim_feedforward)
-        self.linear2 = nn.Linear(dim_feedforward, dim)
-        self.norm1 = nn.LayerNorm(dim)
-        self.norm2 = nn.LayerNorm(dim)
-        self.norm3 = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
-        self.pre_norm = pre_norm
+    def __init__(self, settings: LayerSettings):
+        super().__init__(settings, ["self_attn", "multihead_attn"])
 
     def forward(
         self, queries: Tensor, query_position: Tensor, memory: Tensor, placed_memory: Tensor, key_padding: Tensor | None
@@ -124,56 +141,37 @@ class DecoderLayer(nn.Module):
 
         def attend_queries(x: Tensor) -> Tensor:
             placed = x + query_position
-            return self.dropout(self.self_attn(placed, placed, x))
+            return self.self_attn(placed, placed, x)
 
         def attend_memory(x: Tensor) -> Tensor:
-            return self.dropout(self.multihead_attn(x + query_position, placed_memory, memory, key_padding))
+            return self.multihead_attn(x + query_position, placed_memory, memory, key_padding)
 
-        def feed_forward(x: Tensor) -> Tensor:
-            return self.dropout(self.linear2(self.dropout(F.relu(self.linear1(x)))))
-
-        blocks = ((attend_queries, self.norm1), (attend_memory, self.norm2), (feed_forward, self.norm3))
-        for block, norm in blocks:
-            queries = queries + block(norm(queries)) if self.pre_norm else norm(queries + block(queries))
-        return queries
+        queries = self._residual(self.norm1, attend_queries, queries)
+        queries = self._residual(self.norm2, attend_memory, queries)
+        return self._residual(self.norm3, self._feed_forward, queries)
 
 
 class ClipEncoder(nn.Module):
     """Alternates layers that see one frame with its memory tokens, and layers that see the memory tokens of all frames.
 
-    The first frame layer does not depend on the other frames of a clip. `forward_frames` is that layer, so that
-    overlapping windows share it; `forward_clips` is all the rest.
+    The first frame layer does not depend on the other frames of a clip. `Transformer.encode_frames` runs it, so that
+    overlapping windows share it; `forward` is all the rest.
     """
 
-    def __init__(self, dim: int, num_heads: int, dim_feedforward: int, dropout: float, pre_norm: bool, num_layers: int):
+    def __init__(self, settings: LayerSettings, num_layers: int):
         super().__init__()
-        if num_layers < 1:
-            raise ValueError(f"MODEL.IFC.ENC_LAYERS: found {num_layers}, expected at least 1")
-        layer = (dim, num_heads, dim_feedforward, dropout, pre_norm)
-        self.enc_layers = nn.ModuleList(EncoderLayer(*layer) for _ in range(num_layers))
-        self.bus_layers = nn.ModuleList(EncoderLayer(*layer) for _ in range(num_layers))
-        self.out_norm = nn.LayerNorm(dim) if pre_norm else None
-        self.bus_norm = nn.LayerNorm(dim) if pre_norm else None
+        self.enc_layers = nn.ModuleList(EncoderLayer(settings) for _ in range(num_layers))
+        self.bus_layers = nn.ModuleList(EncoderLayer(settings) for _ in range(num_layers))
+        self.out_norm = nn.LayerNorm(settings.dim) if settings.pre_norm else None
+        self.bus_norm = nn.LayerNorm(settings.dim) if settings.pre_norm else None
 
-    def forward_frames(self, tokens: Tensor, position: Tensor, key_padding: Tensor | None) -> Tensor:
-        """The first layer over each of N frames alone.
-
-        Args:
-            tokens, position: (N, h·w + M, D), a frame's cells and then its memory tokens.
-            key_padding: (N, h·w + M) bool, True where a cell is padding; None if nothing is.
-
-        Returns:
-            (N, h·w + M, D).
-        """
-        return self.enc_layers[0](tokens, position, key_padding)
-
-    def forward_clips(
+    def forward(
         self, tokens: Tensor, position: Tensor, key_padding: Tensor | None, num_frames: int, num_memory: int
     ) -> Tensor:
         """Everything after the first frame layer, for B clips of `num_frames` consecutive frames.
 
         Args:
-            tokens, position, key_padding: as in `forward_frames`, with N = B · num_frames.
+            tokens, position, key_padding: from `Transformer.encode_frames`, with N = B · num_frames.
             num_memory: M, the memory tokens at the end of each frame.
 
         Returns:
@@ -186,24 +184,18 @@ class ClipEncoder(nn.Module):
             cells, memory = tokens.split([num_cells, num_memory], dim=1)
             slots = memory.unflatten(0, (-1, num_frames)).transpose(1, 2)  # (B, M, T, D)
             slots = bus_layer(slots.flatten(0, 1)).unflatten(0, slots.shape[:2])
-            tokens = torch.cat([cells, slots.transpose(1, 2).flatten(0, 1)], dim=1)
-        if self.out_norm is not None and self.bus_norm is not None:
-            cells, memory = tokens.split([num_cells, num_memory], dim=1)
-            tokens = torch.cat([self.out_norm(cells), self.bus_norm(memory)], dim=1)
-        return tokens
+            memory = slots.transpose(1, 2).flatten(0, 1)
+            tokens = torch.cat([cells, memory], dim=1)
+        return tokens if self.out_norm is None else torch.cat([self.out_norm(cells), self.bus_norm(memory)], dim=1)
 
 
 class ClipDecoder(nn.Module):
     """DETR's decoder with the tokens of a whole clip as keys."""
 
-    def __init__(self, dim: int, num_heads: int, dim_feedforward: int, dropout: float, pre_norm: bool, num_layers: int):
+    def __init__(self, settings: LayerSettings, num_layers: int):
         super().__init__()
-        if num_layers < 1:
-            raise ValueError(f"MODEL.IFC.DEC_LAYERS: found {num_layers}, expected at least 1")
-        self.layers = nn.ModuleList(
-            DecoderLayer(dim, num_heads, dim_feedforward, dropout, pre_norm) for _ in range(num_layers)
-        )
-        self.norm = nn.LayerNorm(dim)
+        self.layers = nn.ModuleList(DecoderLayer(settings) for _ in range(num_layers))
+        self.norm = nn.LayerNorm(settings.dim)
 
     def forward(
         self, query_position: Tensor, memory: Tensor, memory_position: Tensor, key_padding: Tensor | None
@@ -231,30 +223,19 @@ class Transformer(nn.Module):
     """Encoder and decoder with the memory tokens that they share.
 
     Args:
+        settings: those of all layers.
+        enc_layers, dec_layers: how many, at least 1.
         num_memory: M, memory tokens a frame (0 or more).
-        other arguments: as the configuration keys of the same names.
     """
 
-    def __init__(
-        self,
-        *,
-        dim: int,
-        num_heads: int,
-        dim_feedforward: int,
-        dropout: float,
-        pre_norm: bool,
-        enc_layers: int,
-        dec_layers: int,
-        num_memory: int,
-    ):
+    def __init__(self, settings: LayerSettings, *, enc_layers: int, dec_layers: int, num_memory: int):
         super().__init__()
-        self.dim = dim
-        layer = (dim, num_heads, dim_feedforward, dropout, pre_norm)
+        self.dim = settings.dim
         # "bus" is the checkpoints' word for the memory tokens.
-        self.memory_bus = nn.Parameter(torch.empty(num_memory, dim))
-        self.memory_pos = nn.Parameter(torch.empty(num_memory, dim))
-        self.encoder = ClipEncoder(*layer, num_layers=enc_layers)
-        self.clip_decoder = ClipDecoder(*layer, num_layers=dec_layers)
+        self.memory_bus = nn.Parameter(torch.empty(num_memory, self.dim))
+        self.memory_pos = nn.Parameter(torch.empty(num_memory, self.dim))
+        self.encoder = ClipEncoder(settings, enc_layers)
+        self.clip_decoder = ClipDecoder(settings, dec_layers)
         for module in (self.encoder, self.clip_decoder):
             for parameter in module.parameters():
                 if parameter.dim() > 1:
@@ -281,7 +262,7 @@ class Transformer(nn.Module):
         tokens = torch.cat([cells.flatten(2).transpose(1, 2), memory], dim=1)
         position = torch.cat([position.flatten(2).transpose(1, 2), memory_position], dim=1)
         key_padding = None if padding is None else F.pad(padding.flatten(1), (0, num_memory))  # memory is never padding
-        return self.encoder.forward_frames(tokens, position, key_padding), position, key_padding
+        return self.encoder.enc_layers[0](tokens, position, key_padding), position, key_padding
 
     def forward_clips(
         self, tokens: Tensor, position: Tensor, key_padding: Tensor | None, query_position: Tensor, num_frames: int
@@ -297,7 +278,7 @@ class Transformer(nn.Module):
             cells: (N, h·w, D), the encoded frames.
         """
         num_memory = len(self.memory_bus)
-        tokens = self.encoder.forward_clips(tokens, position, key_padding, num_frames, num_memory)
+        tokens = self.encoder(tokens, position, key_padding, num_frames, num_memory)
         states = self.clip_decoder(
             query_position,
             *(self._clip_keys(x, num_frames) for x in (tokens, position)),

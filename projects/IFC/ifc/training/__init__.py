@@ -5,6 +5,6 @@ import detectron2.modeling  # noqa: F401 - first, so that ifc registers while no
 
 from .criterion import ClipCriterion
 from .matcher import HungarianMatcher
-from .targets import ClipTarget, prepare_targets
+from .targets import ClipTarget, clip_target
 
-__all__ = ["ClipCriterion", "ClipTarget", "HungarianMatcher", "prepare_targets"]
+__all__ = ["ClipCriterion", "ClipTarget", "HungarianMatcher", "clip_target"]

@@ -33,32 +33,21 @@ def resize_masks(masks: Tensor, stride: int) -> Tensor:
     return F.interpolate(masks, size=size, mode="bilinear", align_corners=False)
 
 
-def prepare_targets(
-    clips: Sequence[Sequence[Instances]],
-    padded_size: tuple[int, int],
-    mask_stride: int,
-    match_stride: int,
-    device: torch.device,
-) -> list[ClipTarget]:
-    """Targets of each clip.
-
-    Args:
-        clips: for each clip, its T frames' instances, an instance keeping its row through all of them, with
-            `gt_classes` (N,), `gt_ids` (N,), -1 where the instance is absent, and `gt_masks` (N, h, w).
-        padded_size: (H, W) of the batch's largest frame, to which masks are zero-padded.
-        mask_stride, match_stride: strides of the masks in the losses and in the matching.
-        device: where the targets go.
-
-    Returns:
-        One `ClipTarget` a clip. Instances absent from every frame are dropped; the class is that of any frame that
-        holds the instance.
-    """
-    return [_clip_target(frames, padded_size, mask_stride, match_stride, device) for frames in clips]
-
-
-def _clip_target(
+def clip_target(
     frames: Sequence[Instances], padded_size: tuple[int, int], mask_stride: int, match_stride: int, device: torch.device
 ) -> ClipTarget:
+    """The target of one clip.
+
+    Args:
+        frames: the T frames' instances, an instance keeping its row through all of them, with `gt_classes` (N,),
+            `gt_ids` (N,), -1 where the instance is absent, and `gt_masks` (N, h, w).
+        padded_size: (H, W) of the batch's largest frame, to which masks are zero-padded.
+        mask_stride, match_stride: strides of the masks in the losses and in the matching.
+        device: where the target goes.
+
+    Returns:
+        Without the instances that are absent from every frame; the class is that of any frame that holds the instance.
+    """
     ids = torch.stack([frame.gt_ids for frame in frames])  # (T, N), on the CPU as the loader made them
     classes = torch.stack([frame.gt_classes for frame in frames])
     present = ids != -1
