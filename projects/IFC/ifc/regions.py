@@ -55,7 +55,7 @@ def timed_regions(
         clock: seconds, such as time.process_time.
 
     Yields:
-        Seconds by region, in the order in which they were first left; complete when the block has ended.
+        Seconds by region, in the order in which they were first entered; complete when the block has ended.
     """
     timer = _RegionTimer(device, clock)
     token = _timer.set(timer)
@@ -77,6 +77,7 @@ class _RegionTimer:
 
     def enter(self, name: str) -> None:
         self._book()
+        self.seconds.setdefault(name, 0.0)
         self._open.append(name)
 
     def leave(self) -> None:
@@ -89,8 +90,7 @@ class _RegionTimer:
             torch.cuda.synchronize(self._waits_for)
         now = self._clock()
         if self._open:
-            name = self._open[-1]
-            self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
+            self.seconds[self._open[-1]] += now - self._since
         self._since = now
 
 

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 MENDABLE = (BrokenProcessPool, ImportError, OSError, ValueError)
 """What a user can mend: ends a program with one line. Anything else is a fault of the program, shown with its path."""
@@ -66,3 +67,11 @@ non_negative = _number(int, lambda n: n >= 0, "a whole number, 0 or more")
 finite = _number(float, math.isfinite, "a finite number")
 amount = _number(float, lambda x: 0 <= x < math.inf, "a finite number, 0 or more")
 share = _number(float, lambda x: 0 < x < 1, "a number between 0 and 1")
+
+
+def new_json(text: str) -> Path:
+    """A file to write when all is done, in a folder that exists now."""
+    path = Path(text)
+    if not path.resolve().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a file in a folder that exists")
+    return path

@@ -6,6 +6,8 @@ from detectron2.config import CfgNode
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 
+from ..regions import region
+
 OPTIMIZERS = {"ADAMW": torch.optim.AdamW, "SGD": torch.optim.SGD}
 FULL_MODEL = "full_model"
 
@@ -37,6 +39,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         parameters = [group["params"][0] for group in groups]
 
         # A pre-hook sees the gradients as the step will: reduced over the processes, unscaled by the loss scaler.
+        @region("optimizer step")
         def clip_full_model(*_) -> None:
             torch.nn.utils.clip_grad_norm_(parameters, clip.CLIP_VALUE, norm_type=clip.NORM_TYPE)
 
