@@ -54,9 +54,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         num_val = args.val_videos or min(max(round(args.val_fraction * num_videos), 1), num_videos - 1)
         val = choose_videos(dataset.tracks(), num_val, args.seed)
         options = {"seed": args.seed, "val_videos": num_val}
+    text = balance_text(balance(dataset, val))
     args.output.mkdir(parents=True, exist_ok=True)
     write_split(args.output, dataset, val, options)
-    print(balance_text(balance(dataset, val)))
+    print(text)
     print(f"{paths['train']}: {num_videos - len(val)} videos\n{paths['val']}: {len(val)} videos")
     print(f"{paths['split']}: the list")
 

@@ -12,10 +12,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def write(path, folders, annotated=False):
-    videos = [{"id": number, "file_names": [f"{name}/0.jpg"]} for number, name in enumerate(folders, start=1)]
+    size = {"height": 4, "width": 6}
+    videos = [{"id": number, **size, "file_names": [f"{name}/0.jpg"]} for number, name in enumerate(folders, start=1)]
     content = {"videos": videos, "categories": [{"id": 1, "name": "person"}]}
     if annotated:
-        content["annotations"] = [{"id": 9 + video["id"], "video_id": video["id"]} for video in videos]
+        content["annotations"] = [
+            {"id": 9 + video["id"], "video_id": video["id"], "category_id": 1} for video in videos
+        ]
     path.write_text(json.dumps(content))
     return path
 
@@ -39,7 +42,11 @@ def test_videos_that_the_short_split_lacks(tmp_path, annotated):
 
 @pytest.mark.parametrize(
     ("folders", "message"),
-    [(["x"], "found all of its 1 videos in"), (["q"], "found none of its 1 videos in"), ([], "found all of its 0")],
+    [
+        (["x"], "found all of its 1 videos in"),
+        (["q"], "found none of its 1 videos in"),
+        ([], "videos: found an empty list"),
+    ],
 )
 def test_splits_that_do_not_belong_together(tmp_path, folders, message):
     ended = run(tmp_path, write(tmp_path / "a.json", folders), write(tmp_path / "b.json", ["x", "y"]))

@@ -31,7 +31,9 @@ def test_help_needs_no_torch(tmp_path, program):
 def test_without_torch_they_do_their_work(tmp_path, program):
     small = SmallDataset(tmp_path)
     small.write()
-    (tmp_path / "short.json").write_text(json.dumps({"videos": small.content["videos"][:1]}))
+    (tmp_path / "short.json").write_text(
+        json.dumps({**small.content, "videos": small.content["videos"][:1], "annotations": None})
+    )
     results = [
         {"video_id": 2, "category_id": 3, "score": 0.5, "segmentations": [compressed(rectangle(2, 3, 10, 5)), None]}
     ]

@@ -117,5 +117,5 @@ def test_faulty_data_set_is_one_error(small, change, message):
     change(small.content)
     path = small.write()
     with pytest.raises(ValueError, match=message) as error:
-        read_dataset(path)
+        read_dataset(path).tracks()
     assert str(path) in str(error.value)

@@ -2,12 +2,8 @@
 """YTVIS's json, read to be written as label maps: pictures in which a pixel's value is the number of its object."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-
-import numpy as np
-from pycocotools import mask as mask_utils
 
 from ..faults import FaultLog
 from ..files import read_json
@@ -88,25 +84,3 @@ def _is_encodable(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return b"\0" not in encoded and b"\\" not in encoded
-
-
-def label_map(video: ReadVideo, numbers: Sequence[int], frame: int, dtype: type) -> tuple[np.ndarray, int]:
-    """The objects of a frame in one picture. Where they overlap, the one that the json lists later is in front.
-
-    Args:
-        video: the video.
-        numbers: of each of its tracks.
-        frame: index of the frame.
-        dtype: of the numbers.
-
-    Returns:
-        the picture (H, W), 0 where there is no object, and how many pixels belong to more than one.
-    """
-    labels = np.zeros(video.size, dtype=dtype)
-    overlap = np.zeros(video.size, dtype=bool)
-    for number, (_, _, track) in zip(numbers, video.tracks, strict=True):
-        if track.masks[frame] is not None:
-            mask = mask_utils.decode(track.masks[frame]).astype(bool)
-            overlap |= mask & (labels != 0) & (labels != number)
-            labels[mask] = number
-    return labels, int(overlap.sum())

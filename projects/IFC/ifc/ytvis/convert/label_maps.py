@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from pycocotools import mask as mask_utils
 
 from ..images import read_image
 from ..tracked_video import Rle, encode
-from .from_ytvis import ReadVideo, label_map
+from .from_ytvis import ReadVideo
 
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 """How a function is applied to videos, in order: `map`, or `map_videos` with several processes."""
@@ -58,7 +59,7 @@ def read_label_maps(
 def write_label_maps(
     folder: Path, video: ReadVideo, numbers: Sequence[int], dtype: type, palette: bytes | None = None
 ) -> list[int]:
-    """Write a PNG for each annotated frame of a video.
+    """Write a PNG for each annotated frame of a video. Where objects overlap, the one that is listed later is in front.
 
     Args:
         folder: for the PNGs, made if missing.
@@ -73,12 +74,17 @@ def write_label_maps(
     folder.mkdir(parents=True, exist_ok=True)
     overlaps = []
     for frame in video.written:
-        labels, overlap = label_map(video, numbers, frame, dtype)
+        labels, overlap = np.zeros(video.size, dtype), np.zeros(video.size, bool)
+        for number, (_, _, track) in zip(numbers, video.tracks, strict=True):
+            if track.masks[frame] is not None:
+                mask = mask_utils.decode(track.masks[frame]).astype(bool)
+                overlap |= mask & (labels != 0) & (labels != number)
+                labels[mask] = number
         picture = Image.fromarray(labels)
         if palette is not None:
             picture.putpalette(palette)
         picture.save(folder / f"{video.stems[frame]}.png")
-        overlaps.append(overlap)
+        overlaps.append(int(overlap.sum()))
     return overlaps
 
 

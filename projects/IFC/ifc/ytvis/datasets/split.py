@@ -14,16 +14,16 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from ..faults import FaultLog
-from ..files import whole_file, write_json
-from ..files import read_json
-from ..values import brief
+from ..files import read_json, whole_file, write_json
 from ..format import Structure, read_structure
+from ..values import brief
 
 WEIGHT_SCALE = 100_000  # of the classes' weights, in whole numbers
 MAX_PASSES = 100  # over all videos; a few are enough
@@ -37,24 +37,30 @@ class Dataset:
         content: the json's.
         structure: the same, by video.
         source: the json's path.
-        sha256: of the json's bytes.
     """
 
     content: dict[str, Any]
     structure: Structure
     source: str
-    sha256: str
 
     @property
     def folders(self) -> dict[int, str]:
         """The folder of each video's frames, by id: the name that people know the video by."""
-        return {
-            video.video_id: str(PurePosixPath(str((video.file_names or [""])[0])).parent)
-            for video in self.structure.videos
-        }
+        return {video.video_id: str(PurePosixPath(video.file_names[0]).parent) for video in self.structure.videos}
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the json's bytes."""
+        return hashlib.sha256(Path(self.source).read_bytes()).hexdigest()
 
     def tracks(self) -> dict[int, Counter[int]]:
-        """By video id, the number of tracks of each category."""
+        """By video id, the number of tracks of each category.
+
+        Raises:
+            ValueError: the split has no annotations.
+        """
+        if not self.structure.has_annotations:
+            raise ValueError(f"{self.source}: annotations: found none, expected those that the classes are counted by")
         return {
             video.video_id: Counter(annotation["category_id"] for _, annotation in video.annotations)
             for video in self.structure.videos
@@ -66,16 +72,13 @@ def read_dataset(json_file: str | os.PathLike) -> Dataset:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no json, or has faults of ids or fields; the first one is named, with how many there are.
+        ValueError: it is no json, or has faults of ids or fields; the first one is named.
     """
     content = read_json(json_file)
     log = FaultLog()
     structure = read_structure(content, log)
     log.refuse(str(json_file))
-    if not structure.has_annotations:
-        raise ValueError(f"{json_file}: annotations: found none, expected those that the classes are counted by")
-    sha256 = hashlib.sha256(Path(json_file).read_bytes()).hexdigest()
-    return Dataset(content, structure, str(json_file), sha256)
+    return Dataset(content, structure, str(json_file))
 
 
 def choose_videos(tracks: Mapping[int, Mapping[int, int]], num_val: int, seed: int) -> set[int]:
@@ -127,12 +130,11 @@ def balance(dataset: Dataset, val: set[int]) -> dict[str, tuple[int, int]]:
 
 
 def part_content(dataset: Dataset, video_ids: set[int]) -> dict[str, Any]:
-    """The json of some of the videos, with their annotations; everything else stays as it is."""
-    return {
-        **dataset.content,
-        "videos": [video for video in dataset.content["videos"] if video["id"] in video_ids],
-        "annotations": [entry for entry in dataset.content["annotations"] if entry["video_id"] in video_ids],
-    }
+    """The json of some of the videos, with their annotations if there are any; everything else stays as it is."""
+    content = dataset.content | {"videos": [v for v in dataset.content["videos"] if v["id"] in video_ids]}
+    if dataset.structure.has_annotations:
+        content["annotations"] = [entry for entry in content["annotations"] if entry["video_id"] in video_ids]
+    return content
 
 
 def split_record(dataset: Dataset, val: set[int], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,25 +220,11 @@ def select_long(json_file: str | os.PathLike, short_file: str | os.PathLike) -> 
         OSError: a file cannot be read.
         ValueError: one is no split, or they have no videos in common, or no others.
     """
-    content, short = read_json(json_file), read_json(short_file)
-    folders, short_folders = _folders(content, json_file), set(_folders(short, short_file).values())
-    long_ids = {video_id for video_id, folder in folders.items() if folder not in short_folders}
-    if not 0 < len(long_ids) < len(folders):
+    dataset, short = read_dataset(json_file), read_dataset(short_file)
+    short_folders = set(short.folders.values())
+    long_ids = {video_id for video_id, folder in dataset.folders.items() if folder not in short_folders}
+    if not 0 < len(long_ids) < len(dataset.folders):
         which = "all" if not long_ids else "none"
-        raise ValueError(f"{json_file}: found {which} of its {len(folders)} videos in {short_file}, expected some")
-    selected = content | {"videos": [video for video in content["videos"] if video["id"] in long_ids]}
-    if content.get("annotations") is not None:
-        try:
-            selected["annotations"] = [entry for entry in content["annotations"] if entry["video_id"] in long_ids]
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{json_file}: annotations: expected a video_id in each, found {error!r}") from error
-    return selected
-
-
-def _folders(content: Any, json_file: str | os.PathLike) -> dict[int, str]:
-    """Video id -> folder of the frames."""
-    try:
-        return {video["id"]: str(PurePosixPath(video["file_names"][0]).parent) for video in content["videos"]}
-    except (IndexError, KeyError, TypeError) as error:
-        expected = "'videos', each with an id and file_names"
-        raise ValueError(f"{json_file}: expected {expected}, found another json ({error!r})") from error
+        found = f"{which} of its {len(dataset.folders)} videos in {short_file}"
+        raise ValueError(f"{json_file}: found {found}, expected some")
+    return part_content(dataset, long_ids)
