@@ -3,6 +3,7 @@
 
 import importlib.util
 import json
+import logging
 import os
 import shutil
 import signal
@@ -19,20 +20,21 @@ import pytest
 from pycocotools import mask as mask_api
 from tiny_model import HEIGHT, LENGTH, WIDTH, write_tiny_model
 
+from ifc.cli.interruption import Interruption
 from ifc.predictor import VideoSegmenter
 from ifc.video import VideoReader, VideoWriter
 from ifc.ytvis.datasets.shapes import CATEGORIES, render_video
+from ifc.ytvis.drawing import OverlayDrawer
 
 PROJECT = Path(__file__).parents[1] / "projects" / "IFC"
 
 
 @pytest.fixture(scope="session")
-def demo():
+def main():
     spec = importlib.util.spec_from_file_location("ifc_demo", PROJECT / "demo.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    return module
+    return module.main
 
 
 @pytest.fixture(scope="session")
@@ -52,14 +54,19 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture
-def run(demo, files, tmp_path, capsys):
+def run(main, files, tmp_path, capsys):
     """run(inputs, options..., config=...) -> (exit status, the error lines, output folder)."""
 
     def run(*inputs, options=("--scale", "1"), opts=(), config="video.yaml"):
         output = tmp_path / "output"
         argv = ["--config-file", str(files / config), "--input", *map(str, inputs), "--output", str(output), *options]
-        status = demo.main([*argv, "MODEL.WEIGHTS", str(files / "model.pth"), *opts])
-        errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("demo.py: error: ")]
+        status = 0
+        try:
+            main([*argv, "MODEL.WEIGHTS", str(files / "model.pth"), *opts])
+        except SystemExit as end:
+            status, message = (end.code, "") if isinstance(end.code, int) else (1, end.code)
+            print(message, file=sys.stderr)
+        errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
         return status, errors, output
 
     return run
@@ -194,7 +201,7 @@ def test_video_that_breaks_keeps_what_is_computed(run, files, tmp_path):
     assert len(list(VideoReader(output / "broken.mp4"))) == videos[0]["length"]
 
 
-def test_results_survive_a_crash(demo, files, run, tmp_path, monkeypatch):
+def test_results_survive_a_crash(files, run, tmp_path, monkeypatch):
     segment, calls = VideoSegmenter.__call__, []
 
     def crash_on_second(self, video):
@@ -231,10 +238,10 @@ def test_interrupt_keeps_the_frames_before_it(files, run, monkeypatch):
     assert sorted(os.listdir(output)) == ["clip.mp4", "results.json", "videos.json"]
 
 
-def test_interrupt_is_ignored_where_it_was(demo):
+def test_interrupt_is_ignored_where_it_was():
     usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with demo.Interruption() as interruption:
+        with Interruption() as interruption:
             signal.raise_signal(signal.SIGINT)
             assert list(interruption.until_requested([1, 2])) == [1, 2]
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
@@ -252,17 +259,17 @@ def test_interrupt_after_the_last_frame_stops_the_others(files, run, monkeypatch
 
     monkeypatch.setattr(VideoSegmenter, "__call__", interrupt_at_end)
     status, errors, output = run(files / "clip.mp4", files / "frames")
-    assert status == 1 and errors == [f"demo.py: error: {files / 'clip.mp4'}: interrupted after {LENGTH} frames"]
+    assert status == 1 and errors == [f"error: {files / 'clip.mp4'}: interrupted after {LENGTH} frames"]
     assert sorted(os.listdir(output)) == ["clip.mp4", "results.json", "videos.json"]
 
 
-def test_interrupt_while_drawing_keeps_the_tracks(demo, files, run, monkeypatch):
+def test_second_interrupt_keeps_the_tracks(files, run, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo.OverlayDrawer, "draw_frame", interrupt)
+    monkeypatch.setattr(OverlayDrawer, "draw_frame", interrupt)
     status, errors, output = run(files / "clip.mp4", files / "frames")
-    assert (status, errors) == (1, [f"demo.py: error: interrupted; {output} has what was tracked before"])
+    assert (status, errors) == (1, [f"error: interrupted; {output} has what was tracked before"])
     assert sorted(os.listdir(output)) == ["results.json", "videos.json"]
     check_video_results(read_json(output / "results.json"), read_json(output / "videos.json")["videos"])
 
@@ -329,9 +336,6 @@ def test_wrong_inputs_are_named_before_any_work(run, files, tmp_path):
         ([], ["MODEL.NO_SUCH_KEY", "1"], "NO_SUCH_KEY"),
         ([], ["DATASETS.TEST", "('nothing',)"], "DATASETS.TEST: found 'nothing', expected a registered data set"),
         ([], ["DATASETS.TEST", "()"], "DATASETS.TEST: found no data set"),
-        (["--confidence-threshold", "30"], [], "--confidence-threshold: found 30.0, expected 0 to 1"),
-        (["--frame-rate", "0"], [], "--frame-rate: found 0.0, expected 0.001 to 1000"),
-        (["--scale", "0"], [], "--scale: found 0, expected at least 1"),
         (["--scale", "999"], [], "clip.mp4: found frames of 96x64 (width x height), to be drawn 999 times as large"),
     ],
 )
@@ -342,10 +346,23 @@ def test_wrong_arguments_are_named(run, files, options, opts, message):
     assert not output.exists() or os.listdir(output) == []
 
 
-def test_missing_config(demo, files, tmp_path, capsys):
-    argv = ["--config-file", "nowhere.yaml", "--input", str(files / "clip.mp4"), "--output", str(tmp_path / "output")]
-    assert demo.main(argv) == 1
-    assert "demo.py: error: --config-file nowhere.yaml: no such file" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--confidence-threshold", "30", "found '30', expected a number from 0 to 1"),
+        ("--frame-rate", "0", "found '0', expected 0.001 to 1000"),
+        ("--scale", "0", "found '0', expected a whole number, at least 1"),
+    ],
+)
+def test_options_that_make_no_sense_are_named(run, files, option, value, message):
+    status, errors, output = run(files / "clip.mp4", options=[option, value])
+    assert status == 2 and not output.exists()
+    assert len(errors) == 1 and option in errors[0] and message in errors[0]
+
+
+def test_missing_config(run, files):
+    status, errors, _ = run(files / "clip.mp4", config="nowhere.yaml")
+    assert (status, errors) == (1, [f"error: --config-file {files / 'nowhere.yaml'}: no such file"])
 
 
 def test_output_that_is_a_file(run, files, tmp_path):
@@ -357,8 +374,8 @@ def test_output_that_is_a_file(run, files, tmp_path):
 
 
 @pytest.mark.parametrize(("window", "is_warned"), [(1, True), (2, False)])
-def test_windows_that_do_not_overlap_are_warned_of(demo, run, files, caplog, monkeypatch, window, is_warned):
-    monkeypatch.setattr(demo.logger, "handlers", [caplog.handler])  # detectron2's logger does not reach pytest's
+def test_windows_that_do_not_overlap_are_warned_of(run, files, caplog, monkeypatch, window, is_warned):
+    monkeypatch.setattr(logging.getLogger("ifc.cli.overlays"), "handlers", [caplog.handler])  # "ifc" does not propagate
     run(files / "frames", opts=["INPUT.SAMPLING_FRAME_NUM", str(window)])
     assert ("no object is followed" in caplog.text) == is_warned
 
@@ -375,9 +392,9 @@ def test_nothing_above_the_threshold(run, files, opts, num_tracks):
         assert np.abs(frame.astype(int) - picture).mean() < 6
 
 
-def test_progress_is_shown(demo, files, tmp_path, capsys):
+def test_progress_is_shown(main, files, tmp_path, capsys):
     argv = ["--config-file", str(files / "video.yaml"), "--input", str(files / "clip.mp4"), "--output", str(tmp_path)]
-    assert demo.main([*argv, "MODEL.WEIGHTS", str(files / "model.pth")]) == 0
+    main([*argv, "MODEL.WEIGHTS", str(files / "model.pth")])
     shown = capsys.readouterr().err
     assert "clip.mp4: tracking: 100%" in shown and "clip.mp4: drawing: 100%" in shown
     assert f"{LENGTH}/{LENGTH}" in shown

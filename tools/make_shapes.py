@@ -13,7 +13,7 @@ The result depends on the options' values only. Splits that must not share video
 from collections.abc import Sequence
 from pathlib import Path
 
-from ifc.cli.program import command_line, one_clear_error, positive
+from ifc.cli.program import command_line, one_clear_error, positive, video_rate
 
 
 @one_clear_error()
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--overwrite", action="store_true", help="replace the split if it exists")
     add = parser.add_argument_group("a video").add_argument
     add("--video", type=Path, metavar="FILE", help="write the seed's first video as H.264 into FILE (.mp4)")
-    add("--frame-rate", type=float, default=10.0, metavar="R", help="frames a second (default: %(default)s)")
+    add("--frame-rate", type=video_rate, default=10.0, metavar="R", help="frames a second (default: %(default)s)")
     args = parser.parse_args(argv)
     if args.output is None and args.video is None:
         parser.error("nothing to make: give --output, --video or both")

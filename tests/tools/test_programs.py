@@ -7,7 +7,13 @@ import pytest
 from tools.bare_python import run_tool
 from ytvis.small import SmallDataset, compressed, rectangle
 
-WITH_TORCH = ["../projects/IFC/train_net.py", "install_detectron2.py", "make_lock.py", "strip_checkpoint.py"]
+WITH_TORCH = [
+    "../projects/IFC/demo.py",
+    "../projects/IFC/train_net.py",
+    "install_detectron2.py",
+    "make_lock.py",
+    "strip_checkpoint.py",
+]
 WITHOUT_TORCH = {
     "check_dataset.py": "small.json frames --workers 1",
     "compare_results.py": "--gt small.json results.json results.json",

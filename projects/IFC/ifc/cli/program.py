@@ -67,6 +67,8 @@ non_negative = _number(int, lambda n: n >= 0, "a whole number, 0 or more")
 finite = _number(float, math.isfinite, "a finite number")
 amount = _number(float, lambda x: 0 <= x < math.inf, "a finite number, 0 or more")
 share = _number(float, lambda x: 0 < x < 1, "a number between 0 and 1")
+probability = _number(float, lambda x: 0 <= x <= 1, "a number from 0 to 1")
+video_rate = _number(float, lambda x: 0.001 <= x <= 1000, "0.001 to 1000 frames a second")
 
 
 def new_json(text: str) -> Path:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluation of video instance segmentation in detectron2's loop: results.json, and AP where there are annotations."""
 
-import json
+import itertools
 import logging
 import math
 import os
@@ -12,7 +12,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from ..ytvis.files import whole_file
+from ..ytvis.files import write_list
 from ..ytvis.ground_truth import GroundTruth, read_ground_truth
 from ..ytvis.metric.submission import RESULTS_FILE, write_submission
 from ..ytvis.metric.video_ap import STAT_NAMES, VideoAPResult, evaluate_tracks
@@ -146,7 +146,8 @@ class YTVISEvaluator(DatasetEvaluator):
 
         self._warn_of_missing_videos(by_video)
         path = os.path.join(self._output_dir, RESULTS_FILE)
-        _write_results(by_video, path)
+        os.makedirs(self._output_dir, exist_ok=True)
+        write_list(path, itertools.chain.from_iterable(by_video.values()))
         self._logger.info(f"Wrote the results of {len(by_video)} videos to {path}")
         if incomplete:
             messages = "; ".join(incomplete.values())
@@ -165,7 +166,7 @@ class YTVISEvaluator(DatasetEvaluator):
         return OrderedDict()
 
     def _measure(self, by_video: dict[int, list[dict[str, Any]]]) -> OrderedDict[str, dict[str, float]]:
-        result = evaluate_tracks(self._ground_truth, [track for tracks in by_video.values() for track in tracks])
+        result = evaluate_tracks(self._ground_truth, list(itertools.chain.from_iterable(by_video.values())))
         self._log(result)
         return OrderedDict({TASK: _to_metrics(result)})
 
@@ -187,19 +188,6 @@ def _merge(gathered: list[dict[int, Any]]) -> dict[int, Any]:
     """What all processes have by video, in ascending order of id; of a video seen twice, the first process's."""
     by_video = {video_id: value for values in reversed(gathered) for video_id, value in values.items()}
     return dict(sorted(by_video.items()))
-
-
-def _write_results(by_video: dict[int, list[dict[str, Any]]], path: str) -> None:
-    """Write all tracks as one json list, a line each, whole or not at all."""
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with whole_file(path) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
-        separator = "[\n"
-        for tracks in by_video.values():
-            for track in tracks:
-                # A track's masks may be any sequence, so that those without a mask on most frames take little memory.
-                file.write(separator + json.dumps(track, allow_nan=False, default=list))
-                separator = ",\n"
-        file.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
 def _to_metrics(result: VideoAPResult) -> dict[str, float]:

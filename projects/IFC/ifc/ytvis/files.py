@@ -70,6 +70,19 @@ def write_json(path: str | os.PathLike, content: Any, **options: Any) -> None:
         partial.write_text(json.dumps(content, allow_nan=False, **options) + "\n", encoding="utf-8")
 
 
+def write_list(path: str | os.PathLike, entries: Iterable[Any]) -> None:
+    """Write entries as one json list, a line each, whole or not at all.
+
+    They may hold any sequences in place of lists: a track's masks take little memory where most frames have none.
+    """
+    with whole_file(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        separator = "[\n"
+        for entry in entries:
+            file.write(separator + json.dumps(entry, allow_nan=False, default=list))
+            separator = ",\n"
+        file.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
 MAX_DEPTH = 50  # of lists and objects in one another: neither sent to another process nor written if much deeper
 
 

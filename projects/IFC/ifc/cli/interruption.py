@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ending early without losing what was found."""
+
+import logging
+import signal
+from collections.abc import Iterable, Iterator
+from types import FrameType, TracebackType
+from typing import TypeVar
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+
+
+class Interruption:
+    """A context in which an interrupt (Ctrl-C) is a request to finish, not the end. A second one is, as ever."""
+
+    def __init__(self) -> None:
+        self.is_requested = False
+
+    def __enter__(self) -> "Interruption":
+        self._previous = signal.getsignal(signal.SIGINT)
+        if self._previous != signal.SIG_IGN:  # as it is for programs in the background
+            signal.signal(signal.SIGINT, self._request)
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        signal.signal(signal.SIGINT, self._previous)
+
+    def _request(self, signum: int, frame: FrameType | None) -> None:
+        self.is_requested = True
+        signal.signal(signal.SIGINT, self._previous)
+        logger.warning("Interrupted: what was read so far is finished and written. Again to stop at once.")
+
+    def until_requested(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The items up to an interrupt, at least the first."""
+        for item in items:
+            yield item
+            if self.is_requested:
+                return
