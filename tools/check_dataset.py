@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ifc.cli.program import add_workers, amount, command_line, one_clear_error, print_anything
+from ifc.cli.program import add_workers, amount, command_line, one_clear_error
 from ifc.ytvis.datasets.check import CheckResult, Tolerance, check_dataset
 from ifc.ytvis.faults import KINDS
 from ifc.ytvis.files import refuse_input, write_json
@@ -42,7 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--json", metavar="FILE", help="write the faults as json")
     args = parser.parse_args(argv)
 
-    print_anything()
     if args.json is not None:
         refuse_input(args.json, [args.annotations])
     result = check_dataset(

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from ifc.cli.program import add_workers, command_line, one_clear_error, print_anything
+from ifc.cli.program import add_workers, command_line, one_clear_error
 from ifc.ytvis.convert import cvat, indexed_png, label_studio, mots
 from ifc.ytvis.files import refuse_input, write_json
 from ifc.ytvis.parallel import map_videos
@@ -112,7 +112,6 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the program with the arguments `argv` (default: those of the command line)."""
     args = build_parser().parse_args(argv)
-    print_anything()
     args.each = partial(map_videos, num_workers=getattr(args, "workers", 1), description="videos")
     if args.write is not None:
         report(args, args.write(args.source, args.output, args.each))

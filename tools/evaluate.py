@@ -19,7 +19,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from ifc.cli.program import command_line, finite, one_clear_error, positive, print_anything
+from ifc.cli.program import command_line, finite, one_clear_error, positive
 from ifc.ytvis.files import refuse_input, write_json
 from ifc.ytvis.ground_truth import read_ground_truth
 from ifc.ytvis.metric.breakdown import MOTION_STEP
@@ -54,7 +54,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--motion-step", type=positive, default=MOTION_STEP, metavar="FRAMES", help=text)
     args = parser.parse_args(argv)
 
-    print_anything()
     prepare(args)
     ground_truth = read_ground_truth(args.gt)
     require_tracks(ground_truth)

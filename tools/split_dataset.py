@@ -15,7 +15,7 @@ makes the same split again from it. A split depends on the videos, their tracks 
 from collections.abc import Sequence
 from pathlib import Path
 
-from ifc.cli.program import command_line, one_clear_error, positive, print_anything, share
+from ifc.cli.program import command_line, one_clear_error, positive, share
 from ifc.ytvis.datasets.split import balance, choose_videos, read_dataset, read_split_record, write_split
 from ifc.ytvis.files import refuse_input
 from ifc.ytvis.reports.text import balance_text
@@ -37,7 +37,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace a split in DIR")
     args = parser.parse_args(argv)
 
-    print_anything()
     paths = {name: args.output / f"{name}.json" for name in ("train", "val", "split")}
     for path in paths.values():
         refuse_input(path, [args.annotations])

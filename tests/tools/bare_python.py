@@ -21,8 +21,8 @@ sys.meta_path.insert(0, Blocker())
 """
 
 
-def run_tool(tool: str, folder: Path, *arguments: object, blocked: str = "") -> subprocess.CompletedProcess:
-    """Run tools/`tool` in `folder`, without torch, detectron2 and what else is `blocked`, on an ASCII terminal."""
+def run_tool(tool: str | Path, folder: Path, *arguments: object, blocked: str = "") -> subprocess.CompletedProcess:
+    """Run `tool` of tools/ in `folder`, without torch, detectron2 and what else is `blocked`, on an ASCII terminal."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     (site / "sitecustomize.py").write_text(BLOCKER)

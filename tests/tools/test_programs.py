@@ -4,16 +4,12 @@
 import json
 
 import pytest
-from tools.bare_python import run_tool
+from tools.bare_python import ROOT, run_tool
 from ytvis.small import SmallDataset, compressed, rectangle
 
-WITH_TORCH = [
-    "../projects/IFC/demo.py",
-    "../projects/IFC/train_net.py",
-    "install_detectron2.py",
-    "make_lock.py",
-    "strip_checkpoint.py",
-]
+PROGRAMS = sorted(
+    path.relative_to(ROOT) for folder in ("tools", "projects/IFC") for path in ROOT.glob(f"{folder}/*.py")
+)
 WITHOUT_TORCH = {
     "check_dataset.py": "small.json frames --workers 1",
     "compare_results.py": "--gt small.json results.json results.json",
@@ -26,9 +22,9 @@ WITHOUT_TORCH = {
 }
 
 
-@pytest.mark.parametrize("program", [*WITH_TORCH, *WITHOUT_TORCH])
+@pytest.mark.parametrize("program", map(str, PROGRAMS))
 def test_help_needs_no_torch(tmp_path, program):
-    done = run_tool(program, tmp_path, "--help")
+    done = run_tool(ROOT / program, tmp_path, "--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: ")
 

@@ -36,7 +36,11 @@ def print_anything() -> None:
 
 
 def command_line(doc: str) -> argparse.ArgumentParser:
-    """A parser whose --help is a program's docstring: its first paragraph, the options, and the rest."""
+    """A parser whose --help is a program's docstring: its first paragraph, the options, and the rest.
+
+    It begins a program, so names that the terminal cannot show are printed as escapes from here on.
+    """
+    print_anything()
     description, _, details = doc.partition("\n\n")
     return argparse.ArgumentParser(
         description=description, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
