@@ -2,8 +2,7 @@
 """Reading ahead, by threads while the caller works on earlier items; and reading up to the first fault."""
 
 import itertools
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -12,7 +11,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 FRAMES_AHEAD = 32  # a second or so of video
-_END = None  # instead of a future: there are no more items
+_END = object()  # instead of an item: there are no more
 
 
 class ReadablePart(Iterable[Item]):
@@ -65,48 +64,22 @@ def read_ahead(
 
 
 def _results(function: Callable[[Item], Result], items: Iterable[Item], ahead: int, workers: int) -> Iterator[Result]:
-    waiting: queue.Queue[Future | None] = queue.Queue(maxsize=ahead)
-    is_closed = threading.Event()
-    with ThreadPoolExecutor(workers, thread_name_prefix="read-ahead") as pool:
-        feeder = threading.Thread(target=_feed, args=(function, items, pool, waiting, is_closed), daemon=True)
-        feeder.start()
+    iterator = iter(items)
+    reader = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+    with reader, ThreadPoolExecutor(workers, thread_name_prefix="read-ahead") as pool:
+
+        def result_of(reading: Future) -> Result | object:
+            item = reading.result()
+            return _END if item is _END else function(item)
+
+        def start_next() -> Future:
+            return pool.submit(result_of, reader.submit(next, iterator, _END))
+
+        waiting = deque(start_next() for _ in range(ahead))
         try:
-            while (future := waiting.get()) is not _END:
-                yield future.result()
+            while (result := waiting.popleft().result()) is not _END:
+                waiting.append(start_next())
+                yield result
         finally:
-            is_closed.set()
-            while feeder.is_alive():  # it may wait for room in the queue
-                _empty(waiting)
-                feeder.join(timeout=0.01)
-            _empty(waiting)
-
-
-def _feed(
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    pool: ThreadPoolExecutor,
-    waiting: "queue.Queue[Future | None]",
-    is_closed: threading.Event,
-) -> None:
-    """Put the future of each item's result into the queue, and what ends them."""
-    try:
-        for item in items:
-            waiting.put(pool.submit(function, item))
-            if is_closed.is_set():
-                break
-    except BaseException as error:  # raised again where the caller reads this result
-        failed: Future = Future()
-        failed.set_exception(error)
-        waiting.put(failed)
-    waiting.put(_END)
-
-
-def _empty(waiting: "queue.Queue[Future | None]") -> None:
-    """Take out what waits, and do not begin what has not begun."""
-    while True:
-        try:
-            future = waiting.get_nowait()
-        except queue.Empty:
-            return
-        if future is not _END:
-            future.cancel()
+            reader.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -11,9 +11,10 @@ from matplotlib.ticker import MaxNLocator
 
 from ..datasets.check import CheckResult
 from ..faults import KINDS
-from ..format import Structure, Video
+from ..format import Structure, Video, annotation_log
+from ..ground_truth import AnnotatedTrack, read_annotation
 from ..images import read_rgb
-from ..masks import Rle, read_masks
+from ..values import is_integer
 from .html_page import HtmlPage
 from .pictures import draw_objects, fullest_frame
 from .plots import histogram, plot_text
@@ -117,41 +118,23 @@ def _add_samples(
     page.heading("Samples")
     shown = 0
     for video in chosen:
-        frame = fullest_frame(_presence(video))
+        tracks = _good_tracks(video)
+        frame = fullest_frame(np.reshape([track.mask_areas for track in tracks], (-1, len(video.file_names))) > 0)
         try:
             pixels = read_rgb(os.path.join(image_root, video.file_names[frame]), video.size)
         except (TypeError, ValueError):
             continue  # a fault that is listed, or would be if frames were checked
-        masks, names = _masks_on(video, frame, categories)
-        page.picture(
-            draw_objects(pixels, masks, [name[:MOST_SHOWN] for name in names]),
-            f"Video {video.video_id}, frame {frame}: {', '.join(names) or 'no masks'}",
-        )
+        present = [track for track in tracks if track.mask_areas[frame]]
+        ids = (track.category_id for track in present)
+        names = [categories.get(category_id, "?") if is_integer(category_id) else "?" for category_id in ids]
+        picture = draw_objects(pixels, [track.masks[frame] for track in present], [name[:MOST_SHOWN] for name in names])
+        page.picture(picture, f"Video {video.video_id}, frame {frame}: {', '.join(names) or 'no masks'}")
         shown += 1
     if shown < len(chosen):
         page.paragraph(f"{len(chosen) - shown} of {len(chosen)} sample frames could not be read.")
 
 
-def _presence(video: Video) -> np.ndarray:
-    """Whether each of N tracks has a mask on each of T frames, (N, T) bool."""
-    presence = np.zeros((len(video.annotations), len(video.file_names)), dtype=bool)
-    for row, (_, annotation) in zip(presence, video.annotations, strict=True):
-        segmentations = annotation.get("segmentations")
-        if isinstance(segmentations, list):
-            flags = [bool(item) for item in segmentations[: len(row)]]
-            row[: len(flags)] = flags
-    return presence
-
-
-def _masks_on(video: Video, frame: int, categories: dict[int, str]) -> tuple[list[Rle], list[str]]:
-    """The masks on a frame that have no fault, and their categories."""
-    masks, names = [], []
-    for _, annotation in video.annotations:
-        segmentations, category_id = annotation.get("segmentations"), annotation.get("category_id")
-        if not isinstance(segmentations, list) or frame >= len(segmentations) or not segmentations[frame]:
-            continue
-        rle = read_masks([segmentations[frame]], video.size).masks[0]
-        if rle is not None:
-            masks.append(rle)
-            names.append(categories.get(category_id, "?") if type(category_id) is int else "?")
-    return masks, names
+def _good_tracks(video: Video) -> list[AnnotatedTrack]:
+    """The tracks with an entry for each frame; masks with a fault are missing from them."""
+    tracks = (read_annotation(video, index, entry, annotation_log(entry)) for index, entry in video.annotations)
+    return [track for track in tracks if track is not None and len(track.masks) == len(video.file_names)]
