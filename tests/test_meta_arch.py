@@ -69,17 +69,17 @@ def test_without_deep_supervision_only_the_last_layer_has_losses():
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_forward_clips_gives_raw_output_of_the_padded_batch(training):
+def test_raw_output_is_of_the_padded_batch(training):
     model = tiny_model().train(training)
     with torch.no_grad():
-        output = model.forward_clips([clip(3, (40, 50)), clip(3, (33, 64))])
-    assert output["pred_logits"].shape == (2, 6, 4)
-    assert output["pred_masks"].shape == (2, 6, 3, 5, 8)
+        layers, _ = model._predict_layers([clip(3, (40, 50)), clip(3, (33, 64))])
+    assert layers[-1].pred_logits.shape == (2, 6, 4)
+    assert layers[-1].pred_masks.shape == (2, 6, 3, 5, 8)
 
 
 def test_clips_of_different_lengths_cannot_share_a_batch():
     with pytest.raises(ValueError, match=r"equally many frames, found \[2, 3\]"):
-        tiny_model().forward_clips([clip(2, (32, 32)), clip(3, (32, 32))])
+        tiny_model().train()([clip(2, (32, 32)), clip(3, (32, 32))])
 
 
 def test_evaluation_on_a_video():

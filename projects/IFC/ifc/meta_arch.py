@@ -130,19 +130,6 @@ class Ifc(nn.Module):
             raise ValueError(f"evaluation takes one video at a time, found {len(batched_inputs)}")
         return self._infer_video(batched_inputs[0])
 
-    def forward_clips(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """The network's raw output for whole clips, in training and in evaluation mode.
-
-        Args:
-            batched_inputs: B clips of equally many frames T, as for `forward`; "instances" is not read.
-
-        Returns:
-            {"pred_logits": (B, Q, C + 1), whose last class is "no object", "pred_masks": (B, Q, T, ceil(H / 8),
-            ceil(W / 8)) logits}, H × W being the largest frame.
-        """
-        layers, _ = self._predict_layers(batched_inputs)
-        return {"pred_logits": layers[-1].pred_logits, "pred_masks": layers[-1].pred_masks}
-
     @region("forward")
     def _predict_layers(self, batched_inputs: list[dict[str, Any]]) -> tuple[list[ClipPrediction], ImageList]:
         num_frames = {len(clip["image"]) for clip in batched_inputs}

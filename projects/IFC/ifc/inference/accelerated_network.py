@@ -87,36 +87,29 @@ class InferenceNetwork:
     @region("projections")
     def encode_frames(self, frames: Tensor) -> FrameFeatures:
         """The features of uint8 frames (N, 3, H, W) of one video, see `IfcNetwork.encode_frames`."""
-        images = self._normalize(frames)
-        if not self._compile_mode:
-            with self._autocast():
-                return self._encode(images.contiguous(memory_format=torch.channels_last))
-        num_frames = len(images)
-        # Batch sizes are rounded up to powers of two, so that few different shapes are ever compiled or recorded.
-        images = torch.cat([images, images[-1:].expand(_round_up(num_frames) - num_frames, -1, -1, -1)])
-        with self._compiled():
+        images, num_frames = self._normalize(frames), len(frames)
+        if self._compile_mode:
+            # Batch sizes are rounded up to powers of two, so that few different shapes are ever compiled or recorded.
+            images = torch.cat([images, images[-1:].expand(_round_up(num_frames) - num_frames, -1, -1, -1)])
+        with self._context():
             features = self._encode(images.contiguous(memory_format=torch.channels_last))
         return (features.clone() if self._compile_mode in _CUDA_GRAPH_MODES else features)[:num_frames]
 
     @region("clip network")
     def predict_clips(self, features: FrameFeatures, num_frames: int) -> ClipPrediction:
         """See `IfcNetwork.predict_clips`."""
-        if not self._compile_mode:
-            with self._autocast():
-                return self._predict(features, num_frames)
         num_clips = len(features) // num_frames
-        clips = torch.arange(_round_up(num_clips) * num_frames, device=features.tokens.device)
-        with self._compiled():
-            prediction = self._predict(features[clips % len(features)], num_frames)
+        if self._compile_mode:
+            clips = torch.arange(_round_up(num_clips) * num_frames, device=features.tokens.device)
+            features = features[clips % len(features)]
+        with self._context():
+            prediction = self._predict(features, num_frames)
         return ClipPrediction(prediction.pred_logits[:num_clips], prediction.pred_masks[:num_clips])
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16)
-
-    def _compiled(self) -> torch.autocast:
+    def _context(self) -> torch.autocast:
         if self._compile_mode in _CUDA_GRAPH_MODES:
             torch.compiler.cudagraph_mark_step_begin()
-        return self._autocast()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16)
 
 
 @cache

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..regions import region
@@ -37,12 +36,7 @@ class ClipTracker:
         self._window = window
         self._memory: list[_Window] = []  # the last T of those that a later window can overlap
         self._live: LiveInstances | None = None
-        self._num_instances = 0
-
-    @property
-    def num_instances(self) -> int:
-        """Instances seen so far, finished ones included."""
-        return self._num_instances
+        self._num_instances = 0  # seen so far, finished ones included
 
     @region("tracker")
     def update(self, clips: Sequence[ClipInstances]) -> list[np.ndarray]:
@@ -122,6 +116,8 @@ class ClipTracker:
     ) -> np.ndarray:
         """The instance of the video that each of a window's `count` instances is, (count,) int64; new ones get the
         next numbers. `known_ids` are the live instances, ascending."""
+        from scipy.optimize import linear_sum_assignment  # which takes long to import, and is needed here first
+
         ids = np.full(count, -1, dtype=np.int64)
         if overlaps and count:
             rows = np.searchsorted(known_ids, np.concatenate([window.ids for window, _ in overlaps]))

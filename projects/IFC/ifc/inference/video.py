@@ -103,11 +103,6 @@ class VideoStream:
         self._last_start: int | None = None  # first frame of the last window that ran
 
     @property
-    def num_frames(self) -> int:
-        """Frames pushed so far."""
-        return self._num_frames
-
-    @property
     def output_size(self) -> tuple[int, int]:
         """(height, width) of the masks; known once a frame is, at the latest."""
         return self._output_size or tuple(self._frame_shape[-2:])

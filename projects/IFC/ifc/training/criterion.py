@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from detectron2.utils import comm
 from torch import Tensor, nn
 
-from .losses import dice_loss, sigmoid_focal_loss
+from .losses import dice_loss, focal_loss
 from .matcher import HungarianMatcher
 from .targets import ClipTarget
 
@@ -92,7 +92,7 @@ class ClipCriterion(nn.Module):
         if len(predicted):
             predicted = F.interpolate(predicted.float(), size=wanted.shape[-2:], mode="bilinear", align_corners=False)
             predicted, wanted = predicted.flatten(1), wanted.flatten(1)  # (instances, T·h·w)
-            mask, dice = sigmoid_focal_loss(predicted, wanted), dice_loss(predicted, wanted)
+            mask, dice = focal_loss(predicted, wanted), dice_loss(predicted, wanted)
         else:
             mask = dice = predicted.sum()
         return {

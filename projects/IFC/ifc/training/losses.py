@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mask losses, and the dice coefficient that the matching shares with them."""
 
-import torch.nn.functional as F
+from fvcore.nn import sigmoid_focal_loss
 from torch import Tensor
 
 
-def sigmoid_focal_loss(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+def focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Focal loss (arXiv 1708.02002, equation 5), summed over instances and averaged over each one's pixels.
 
     Args:
@@ -14,11 +14,7 @@ def sigmoid_focal_loss(logits: Tensor, targets: Tensor, alpha: float = 0.25, gam
     Returns:
         Scalar.
     """
-    probabilities = logits.sigmoid()
-    cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    error = 1 - (probabilities * targets + (1 - probabilities) * (1 - targets))  # 1 - p_t
-    weight = alpha * targets + (1 - alpha) * (1 - targets)
-    return (weight * error**gamma * cross_entropy).mean(1).sum()
+    return sigmoid_focal_loss(logits, targets, alpha=0.25, gamma=2.0).mean(1).sum()
 
 
 def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:

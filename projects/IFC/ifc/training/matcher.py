@@ -3,7 +3,6 @@
 
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..regions import region
@@ -35,6 +34,8 @@ class HungarianMatcher:
         Raises:
             FloatingPointError: if a score is not finite (the training diverged).
         """
+        from scipy.optimize import linear_sum_assignment  # which takes long to import, and is needed here first
+
         scores = [self.score(*clip) for clip in zip(pred_logits, pred_masks, targets, strict=True)]
         # One transfer for the whole batch: every clip's scores side by side.
         widths = [score.shape[1] for score in scores]
