@@ -150,6 +150,7 @@ FILES = {
     "orientation that does not exist": (jpeg(exif=turned(9)), None),
     "other size": (lambda path: noise((24, 41)).save(path, format="JPEG"), "frame size"),
     "bytes behind the end": (spoiled(jpeg(), lambda content: content + bytes(300)), None),
+    "a film behind the end, as of phones": (spoiled(jpeg(), lambda content: content + bytes(300_000)), None),
     "JPEG without its end marker": (spoiled(jpeg(), lambda content: content[:-2]), "damaged frame"),
     "JPEG cut in the middle": (spoiled(jpeg(), lambda content: content[: len(content) // 2]), "damaged frame"),
     "JPEG cut behind its header": (spoiled(jpeg(), lambda content: content[:30]), "damaged frame"),

@@ -20,7 +20,7 @@ from .values import MAX_FRAME_PIXELS
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")
 END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
-TAIL = 1 << 16  # bytes at a file's end in which its end marker is looked for: some cameras write more after it
+TAIL = 1 << 16  # bytes at a file's end in which its end marker is looked for first: some cameras write more after it
 ORIENTATION = 0x0112  # EXIF's tag, whose value says what turns the stored picture upright
 TO_UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT,
@@ -207,8 +207,11 @@ def _has_end(file: BinaryIO, image_format: str, num_bytes: int) -> bool:
     """Whether the end marker lies behind the header, which Pillow has just read; the file's position is kept."""
     position = file.tell()
     start = position if image_format == "JPEG" else 0  # before, the thumbnail's may lie
-    file.seek(max(start, num_bytes - TAIL))
-    found = file.read().rfind(END_MARKERS[image_format]) >= 0  # from the end, where it is if the file is whole
+    for first in (max(start, num_bytes - TAIL), start):
+        file.seek(first)
+        found = file.read().rfind(END_MARKERS[image_format]) >= 0  # from the end, where it is if the file is whole
+        if found:
+            break
     file.seek(position)
     return found
 
