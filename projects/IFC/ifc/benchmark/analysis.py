@@ -118,13 +118,11 @@ class NetworkAnalysis:
     def report(self) -> dict[str, Any]:
         """All numbers, ready for json. In "modules", "" is the whole network; a module includes its submodules. A
         window costs what it does beyond its frames, each of which is computed once however many windows hold it."""
-        numbers = {
-            "parameters": parameter_count(self.whole),  # by module and by parameter
-            "flops": self.flops.by_module(),
-            "activations": self.activations.by_module(),
-        }
+        parameters, flops = parameter_count(self.whole), self.flops.by_module()
+        activations = self.activations.by_module()
         modules = {
-            name: {key: int(values[name]) for key, values in numbers.items()} for name, _ in self.whole.named_modules()
+            name: {"parameters": parameters[name], "flops": int(flops[name]), "activations": int(activations[name])}
+            for name, _ in self.whole.named_modules()
         }
         flops_of_a_window = modules[""]["flops"] - self.window * self.flops_of_a_frame
         return {

@@ -18,7 +18,7 @@ from ..data.records import PackedRecords
 from ..engine import setup_config
 from ..regions import timed_regions
 from ..ytvis.files import write_json
-from .measuring import Column, Report, in_own_process
+from .measuring import Report, in_own_process
 from .plain_mapper import PlainMapper
 from .shapes_data import render_content, stretched, write_dataset
 from .workers import worker_memory
@@ -74,26 +74,21 @@ def speed(args: Namespace, folder: Path, videos: dict[str, Any]) -> Report:
         mappers["reduced"] = YTVISDatasetMapper(reduced, is_train=True), packed
     for seed in range(NUM_VIDEOS):
         check_same(make_clip(*mappers["mapper"], seed), make_clip(*mappers["plain"], seed))
-    rounds: dict[str, list[Column]] = {name: [] for name in mappers}
+    fastest: Report = {}
     for _ in range(args.rounds):
         for name, mapper in mappers.items():
             with timed_regions("rest", clock=time.process_time) as seconds:
                 for seed in range(args.samples):
                     make_clip(*mapper, seed)
-            rounds[name].append(seconds)
-    fastest = {name: min(each, key=lambda seconds: sum(seconds.values())) for name, each in rounds.items()}
-    total = {name: 1000 * sum(seconds.values()) / args.samples for name, seconds in fastest.items()}
+            column = {f"{row}, ms a sample": 1000 * each / args.samples for row, each in seconds.items()}
+            column["all, ms a sample"] = sum(column.values())
+            fastest[name] = min(column, fastest.get(name, column), key=lambda column: column["all, ms a sample"])
     kilobytes = statistics.mean(path.stat().st_size for path in Path(frames).rglob("*.jpg")) / 1000
-    return {
-        name: {
-            **{f"{row}, ms a sample": 1000 * each / args.samples for row, each in seconds.items()},
-            "all, ms a sample": total[name],
-            "samples a second": 1000 / total[name],
-            "times the plain": total["plain"] / total[name],
-            "kB a frame": kilobytes,
-        }
-        for name, seconds in fastest.items()
-    }
+    plain = fastest["plain"]["all, ms a sample"]
+    for column in fastest.values():
+        total = column["all, ms a sample"]
+        column |= {"samples a second": 1000 / total, "times the plain": plain / total, "kB a frame": kilobytes}
+    return fastest
 
 
 def make_clip(mapper: Callable, dataset: Sequence, seed: int) -> dict[str, Any]:

@@ -22,26 +22,22 @@ class PlainMapper:
     for images, which read with Pillow and decode and warp each mask alone."""
 
     def __init__(self, cfg: CfgNode) -> None:
-        self.input, self.num_classes = cfg.INPUT, cfg.MODEL.IFC.NUM_CLASSES
+        given = cfg.INPUT
+        self.sampling = given.SAMPLING_FRAME_NUM, given.SAMPLING_FRAME_RANGE, given.SAMPLING_FRAME_SHUFFLE
+        self.image_format, self.num_classes = given.FORMAT, cfg.MODEL.IFC.NUM_CLASSES
         self.augmentation = build_augmentation(cfg, is_train=True)
         self.augmentation.resize = T.ResizeShortestEdge
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
         with region("record"):
             record = copy.deepcopy(record)
-        given = self.input
-        sampling = given.SAMPLING_FRAME_NUM, given.SAMPLING_FRAME_RANGE, given.SAMPLING_FRAME_SHUFFLE
-        frames = sample_frames(record["length"], *sampling)
-        tracks = [
-            track
-            for track in record["annotations"]
-            if not track["iscrowd"] and any(track["segmentations"][frame] for frame in frames)
-        ]
+        frames = sample_frames(record["length"], *self.sampling)
+        tracks = [track for track in record["annotations"] if any(track["segmentations"][frame] for frame in frames)]
         augmentations = self.augmentation.for_clip()
         sample: dict[str, Any] = {"image": [], "instances": []}
         for frame in frames:
             with region("JPEG decode"):
-                image = read_image(record["file_names"][frame], given.FORMAT)
+                image = read_image(record["file_names"][frame], self.image_format)
             with region("augmentation"):
                 augmented = T.AugInput(image)
                 transforms = augmentations(augmented)

@@ -13,6 +13,7 @@ from ..ytvis.datasets.shapes import render_video, write_ytvis
 from ..ytvis.files import write_json
 
 RENDERED_FRAMES = 12  # of a video, which are shown there and back again and again: every part is as hard as every other
+FRAMES = Path("train") / "JPEGImages"
 INSTANCES = 3  # of a rendered video: more would hide one another
 
 Item = TypeVar("Item")
@@ -30,14 +31,9 @@ def moving_shapes(length: int, size: tuple[int, int], num_instances: int, render
 
 
 def render_content(folder: Path, num_videos: int, size: tuple[int, int], length: int = RENDERED_FRAMES) -> Content:
-    """Render videos of shapes: what YouTube-VIS's json would hold. The frames are in `frames_of(folder)`."""
+    """Render videos of shapes: what YouTube-VIS's json would hold. The frames are in `folder` / `FRAMES`."""
     shape = {"image_size": size, "length": min(length, RENDERED_FRAMES), "num_instances": INSTANCES}
     return json.loads(write_ytvis(folder, "train", num_videos, seed=0, num_workers=2, **shape).read_text())
-
-
-def frames_of(folder: Path) -> Path:
-    """Where `render_content` puts the frames."""
-    return folder / "train" / "JPEGImages"
 
 
 def stretched(content: Content, num_videos: int, num_tracks: int, length: int, num_categories: int) -> Content:
@@ -62,4 +58,4 @@ def write_dataset(
     content = render_content(folder, num_videos, size, length)
     json_file = folder / "dataset.json"
     write_json(json_file, stretched(content, num_videos, num_videos * num_instances, length, num_categories))
-    return str(json_file), str(frames_of(folder))
+    return str(json_file), str(folder / FRAMES)
