@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from ifc.benchmark.measuring import machine, report_text
     from ifc.ytvis.files import write_json
 
-    subcommand = import_module(f"ifc.benchmark.{args.subcommand}")
+    subcommand = import_module(f"ifc.benchmark.time_{args.subcommand}")
     if args.threads is not None:
         import_module("torch").set_num_threads(args.threads)
     report = subcommand.run(args)

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from ifc.benchmark import metric, rle
-from ifc.benchmark.loading import check_same
+from ifc.benchmark import time_metric as metric
+from ifc.benchmark import time_rle as rle
 from ifc.benchmark.scripted import shape_logits
+from ifc.benchmark.time_loading import check_same
 
 SMALL = (48, 80)
 

@@ -9,7 +9,7 @@ import torch
 from tools.bare_python import run_tool
 from tools.loading import load_tool
 
-from ifc.benchmark import loading
+from ifc.benchmark import time_loading
 
 ROOT = Path(__file__).parents[2]
 TINY = str(ROOT / "configs" / "quick_schedules" / "shapes_tiny.yaml")
@@ -101,7 +101,7 @@ def test_rle(run):
 
 @pytest.mark.parametrize(("config", "mappers"), [("base_ytvis", 3), ("base_coco", 2)])  # crops are not decoded reduced
 def test_loading_speed(run, monkeypatch, config, mappers):
-    monkeypatch.setattr(loading, "KINDS", {"small": {"size": (96, 160), "length": 4, "num_instances": 2}})
+    monkeypatch.setattr(time_loading, "KINDS", {"small": {"size": (96, 160), "length": 4, "num_instances": 2}})
     threads = torch.get_num_threads()
     config = ROOT / "projects" / "IFC" / "configs" / f"{config}.yaml"
     numbers = run(f"loading --only speed --config-file {config} --rounds 2 --samples 2")
