@@ -9,7 +9,8 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from engine.tiny import BASE, tiny_config, write_config
 
-from ifc.engine import check_test_datasets, setup_config
+from ifc.data.loaders import class_names
+from ifc.engine import Trainer, setup_config
 from ifc.ytvis.datasets.shapes import CATEGORIES
 
 PUBLISHED = BASE.parent
@@ -83,8 +84,7 @@ def own_opts(entries, *opts):
 def test_own_data_sets_and_their_classes(tmp_path, own):
     cfg = tiny_config(tmp_path, *own_opts(own))
     assert len(CATEGORIES) == cfg.MODEL.IFC.NUM_CLASSES
-    assert MetadataCatalog.get("own_val").thing_classes == list(CATEGORIES.values())
-    check_test_datasets(cfg)
+    assert class_names("own_val") == list(CATEGORIES.values())
 
 
 def test_own_data_sets_in_a_file_and_in_another_process(tmp_path, own):
@@ -95,7 +95,7 @@ def test_own_data_sets_in_a_file_and_in_another_process(tmp_path, own):
     cfg = setup_config(str(path), [])
     DatasetCatalog.pop("own_val")
     MetadataCatalog.pop("own_val")
-    check_test_datasets(cfg)
+    Trainer.build_test_sets(cfg)
     assert MetadataCatalog.get("own_val").thing_classes == list(CATEGORIES.values())
 
 
@@ -313,10 +313,6 @@ def test_resuming_needs_no_weights_but_the_last_checkpoint(tmp_path):
     assert str(tmp_path) == setup_config(write_config(tmp_path), opts, resume=True).OUTPUT_DIR
 
 
-def without_annotations(content):
-    del content["annotations"]
-
-
 @pytest.mark.parametrize(
     ("split", "expected", "message"),
     [
@@ -327,17 +323,11 @@ def without_annotations(content):
     ],
 )
 def test_expected_results_that_cannot_come(data, tmp_path, split, expected, message):
-    cfg = tiny_config(tmp_path, "DATASETS.TEST", (f"engine_{split}",), "TEST.EXPECTED_RESULTS", expected)
-    with pytest.raises(ValueError, match=f"^TEST.EXPECTED_RESULTS: .*{re.escape(message)}"):
-        check_test_datasets(cfg)
+    found = error_of(tmp_path, "DATASETS.TEST", (f"engine_{split}",), "TEST.EXPECTED_RESULTS", expected)
+    assert re.match(f"TEST.EXPECTED_RESULTS: .*{re.escape(message)}", found)
 
 
-def test_expected_results_need_one_annotated_data_set(data, tmp_path, variant):
+def test_expected_results_need_one_data_set(data, tmp_path):
     expected = ["TEST.EXPECTED_RESULTS", [["segm", "AP", 1.0, 1.0]]]
-    bare = variant("val", without_annotations)
-    with pytest.raises(ValueError, match=f"^TEST.EXPECTED_RESULTS: .* data set '{bare}' without annotations"):
-        check_test_datasets(tiny_config(tmp_path, "DATASETS.TEST", (bare,), *expected))
-    two = ("engine_val", "engine_coco_val")
-    with pytest.raises(ValueError, match=r"^TEST.EXPECTED_RESULTS: .* with 2 data sets in DATASETS.TEST$"):
-        check_test_datasets(tiny_config(tmp_path, "DATASETS.TEST", two, *expected))
-    check_test_datasets(tiny_config(tmp_path, "DATASETS.TEST", ("engine_val",), *expected))
+    found = error_of(tmp_path, "DATASETS.TEST", ("engine_val", "engine_coco_val"), *expected)
+    assert re.match("TEST.EXPECTED_RESULTS: found .* with 2 sets in DATASETS.TEST$", found)

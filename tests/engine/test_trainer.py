@@ -5,16 +5,18 @@ import itertools
 import json
 import math
 import re
+from pathlib import Path
 
 import pytest
 import torch
 from detectron2.data import DatasetCatalog
 from detectron2.evaluation import verify_results
-from engine.tiny import tiny_config, tiny_model
+from engine.tiny import LENGTH, tiny_config, tiny_model
 
-from ifc.data import mapper
+from ifc.data import loaders, mapper
 from ifc.engine import Trainer
-from ifc.evaluation.evaluator import IncompleteResultsError, YTVISEvaluator
+from ifc.evaluation.evaluator import IncompleteResultsError
+from ifc.ytvis import format
 
 NO_TEST = ["DATASETS.TEST", ()]
 TRAIN = ["DATASETS.TRAIN", ("engine_train",)]
@@ -169,15 +171,15 @@ def test_resuming_with_other_classes(data, tmp_path, variant, optimizer):
 def test_images_that_cannot_be_evaluated(tmp_path, variant, key, value, expected):
     name = variant("coco_val", lambda content: content["annotations"][1].update({key: value}))
     cfg = tiny_config(tmp_path, "DATASETS.TEST", (name,))
-    message = rf"/{name}.json: annotation \d+: {key}: found .*, expected {re.escape(expected)}$"
+    message = rf"/{name}.json: annotation \d+: {key}.*: found .*, expected {re.escape(expected)}"
     with pytest.raises(ValueError, match=message):
-        Trainer.build_evaluators(cfg)
+        Trainer.build_test_sets(cfg)
 
 
 def test_images_whose_ids_are_words(tmp_path, variant):
     name = variant("coco_val", lambda content: content.update(images=[content["images"][0] | {"id": "a"}]))
     with pytest.raises(ValueError, match=f"/{name}.json: images: id: found 'a', expected an integer$"):
-        Trainer.build_evaluators(tiny_config(tmp_path, "DATASETS.TEST", (name,)))
+        Trainer.build_test_sets(tiny_config(tmp_path, "DATASETS.TEST", (name,)))
 
 
 @pytest.mark.parametrize("mended", [False, True])
@@ -225,7 +227,7 @@ def without_annotations(content):
 
 def test_split_without_annotations(tmp_path, variant):
     cfg = tiny_config(tmp_path, "DATASETS.TEST", (variant("val", without_annotations),))
-    results = Trainer.test(cfg, Trainer.build_model(cfg), Trainer.build_evaluators(cfg))
+    results = Trainer.test(cfg, Trainer.build_model(cfg), Trainer.build_test_sets(cfg))
     assert results == {}
     assert verify_results(cfg, results)
     assert (tmp_path / "output" / "inference" / "results.json").is_file()
@@ -266,9 +268,9 @@ def missing_frame(content):
     [
         (dict, {"json_file": "nowhere.json"}, "nowhere.json: annotation file"),
         (dict, {"image_root": "nowhere"}, "nowhere: image folder"),
-        (unknown_category, {}, "annotation 1: category_id: found 77"),
+        (unknown_category, {}, r"annotation 1: .*category_id: found 77"),
         (one_class_less, {}, "MODEL.IFC.NUM_CLASSES: found 6, expected 5, the classes of data set"),
-        (no_videos, {}, "data set is empty"),
+        (no_videos, {}, "videos: found an empty list"),
         (another_size, {}, "found 64 x 96, expected 65 x 96"),
         (missing_frame, {}, "gone.jpg: found no such file"),
     ],
@@ -303,7 +305,6 @@ def test_batch_that_the_processes_cannot_share(data, tmp_path, monkeypatch):
         (["SOLVER.WARMUP_METHOD", "cold"], "SOLVER: found .*WARMUP_METHOD 'cold', of which no schedule can be made"),
         (["MODEL.RESNETS.NORM", "XN"], "MODEL: cannot be built from this config: KeyError: 'XN'"),
         (["MODEL.RESNETS.OUT_FEATURES", ["res4"]], "MODEL.RESNETS.OUT_FEATURES: expected"),
-        (["MODEL.IFC.HIDDEN_DIM", 48], "MODEL.IFC.HIDDEN_DIM: found 48, expected a multiple of 32"),
     ],
 )
 def test_values_that_only_building_finds(data, tmp_path, opts, message):
@@ -311,12 +312,24 @@ def test_values_that_only_building_finds(data, tmp_path, opts, message):
         Trainer(tiny_config(tmp_path, *TRAIN, *NO_TEST, *opts))
 
 
-def test_evaluators_are_built_before_training(data, tmp_path, monkeypatch):
-    """A ground truth that only the evaluator finds faulty must not wait for the end of the training."""
+def test_a_test_set_is_read_and_its_frames_are_looked_at_once(data, tmp_path, variant, monkeypatch):
+    """By the checks before the training, two evaluations on its way and the one at its end."""
+    reads, looks = [], []
+    load_json, check_image = format.load_json, loaders.check_image
+    monkeypatch.setattr(format, "load_json", lambda path, what: reads.append(path) or load_json(path, what))
+    monkeypatch.setattr(loaders, "check_image", lambda path, size: looks.append(path) or check_image(path, size))
+    val, train = variant("val"), variant("train")
+    opts = ["DATASETS.TEST", (val,), "DATASETS.TRAIN", (train,), "TEST.EVAL_PERIOD", 1, "SOLVER.MAX_ITER", 3]
+    trained(tiny_config(tmp_path, *opts))
+    assert [Path(path).stem for path in reads] == [val, train]
+    assert len(looks) == len(set(looks)) == 2 * (2 * LENGTH)
 
-    def refuse(*_):
-        raise ValueError("faulty ground truth")
 
-    monkeypatch.setattr(YTVISEvaluator, "__init__", refuse)
-    with pytest.raises(ValueError, match="faulty ground truth"):
-        Trainer(tiny_config(tmp_path, *TRAIN, "DATASETS.TEST", ("engine_val",)))
+def test_expected_results_need_annotations(data, tmp_path, variant):
+    expected = ["TEST.EXPECTED_RESULTS", [["segm", "AP", 1.0, 1.0]]]
+    for split in ("val", "coco_val"):
+        bare = variant(split, without_annotations)
+        with pytest.raises(ValueError, match=f"^TEST.EXPECTED_RESULTS: .*'{bare}' has no annotations"):
+            Trainer.build_test_sets(tiny_config(tmp_path, "DATASETS.TEST", (bare,), *expected))
+    (test_set,) = Trainer.build_test_sets(tiny_config(tmp_path, "DATASETS.TEST", ("engine_val",), *expected))
+    assert test_set.name == "engine_val"

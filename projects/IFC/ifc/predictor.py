@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 from detectron2.data import transforms as T
 from detectron2.structures import Instances
 from torch import Tensor
 
+from .data.loaders import class_names
 from .engine.checkpoint import IfcCheckpointer
 from .engine.config_file import build_model, setup_config
 from .inference import FinishedInstances, FrameMasks, StreamOutput, VideoPrediction
@@ -46,16 +47,14 @@ class Classes:
         """The classes of ``DATASETS.TEST[0]``.
 
         Raises:
-            ValueError: if that data set is not known or has another number of classes than the model.
+            OSError, ValueError: if that data set is not known or has another number of classes than the model.
         """
         if not cfg.DATASETS.TEST:
             raise ValueError("DATASETS.TEST: found no data set, expected the one whose class names are the labels")
         name = cfg.DATASETS.TEST[0]
-        names = MetadataCatalog.get(name).get("thing_classes") if name in DatasetCatalog else None
+        names = class_names(name)
         if names is None:
-            raise ValueError(
-                f"DATASETS.TEST: found {name!r}, expected a registered data set with class names (thing_classes)"
-            )
+            raise ValueError(f"DATASETS.TEST: found {name!r}, expected a data set with class names (thing_classes)")
         if len(names) != cfg.MODEL.IFC.NUM_CLASSES:
             raise ValueError(
                 f"MODEL.IFC.NUM_CLASSES: found {cfg.MODEL.IFC.NUM_CLASSES}, expected the {len(names)} classes of {name}"

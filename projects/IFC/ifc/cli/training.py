@@ -61,11 +61,11 @@ def evaluate(args: Namespace, cfg: CfgNode) -> dict:
     with one_clear_error():
         if not cfg.DATASETS.TEST:
             raise ValueError("DATASETS.TEST is empty, expected names of data sets")
-        evaluators = Trainer.build_evaluators(cfg)
+        test_sets = Trainer.build_test_sets(cfg)
         model = Trainer.build_model(cfg)
         IfcCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
     with one_clear_error((IncompleteResultsError,)):
-        results = Trainer.test(cfg, model, evaluators)
+        results = Trainer.test(cfg, model, test_sets)
     if comm.is_main_process():
         verify_results(cfg, results)
     return results

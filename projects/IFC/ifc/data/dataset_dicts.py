@@ -82,13 +82,17 @@ def load_ytvis_json(json_file: str, image_root: str, dataset_name: str | None = 
     return records
 
 
-def load_categories(dataset_name: str) -> None:
-    """Complete the metadata of the registered data set `dataset_name` from its json, as loading it would.
+def load_ground_truth(dataset_name: str) -> GroundTruth:
+    """Read the json of a registered data set, and complete its metadata from it, as loading its dicts would.
+
+    What is loaded of it while this is kept does not read the json again.
 
     Raises:
         FileNotFoundError, ValueError: as `load_ytvis_json`.
     """
-    _contiguous_ids(_read(MetadataCatalog.get(dataset_name).json_file, dataset_name), dataset_name)
+    ground_truth = _read(MetadataCatalog.get(dataset_name).json_file, dataset_name)
+    _contiguous_ids(ground_truth, dataset_name)
+    return ground_truth
 
 
 def _read(json_file: str, dataset_name: str | None) -> GroundTruth:

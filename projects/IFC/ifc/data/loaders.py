@@ -28,6 +28,7 @@ from ..ytvis.images import check_image
 from ..ytvis.masks import require_masks
 from .catalog import register_video_json
 from .coco_checks import check_image_sizes
+from .dataset_dicts import load_ground_truth
 from .mapper import CocoClipDatasetMapper, MixedDatasetMapper, YTVISDatasetMapper
 from .records import PackedRecords, pack_once
 
@@ -91,14 +92,15 @@ def _sampler(sizes: Sequence[int], ratio: Sequence[float]) -> RepeatFactorTraini
 def build_test_loader(cfg: CfgNode, dataset_name: str, mapper: Mapper | None = None) -> DataLoader:
     """The loader of one data set's videos or images, one at a time; every process has its own share.
 
-    Arguments and errors are those of `build_train_loader`, for the one data set.
+    Arguments and errors are those of `build_train_loader`, for the one data set. The dicts have no annotations.
     """
     register_video_json(cfg.DATASETS.VIDEO_JSON)
     if mapper is None:
         mapper = _mapper_of(cfg, is_video_dataset(dataset_name), is_train=False)
     records = load_records(dataset_name, cfg.MODEL.IFC.NUM_CLASSES, is_train=False)
     check_frames(records[comm.get_rank() :: comm.get_world_size()])
-    return build_detection_test_loader(PackedRecords(records), mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)
+    bare = PackedRecords([{key: record[key] for key in record.keys() - {"annotations"}} for record in records])
+    return build_detection_test_loader(bare, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)
 
 
 def is_video_dataset(name: str) -> bool:
@@ -106,6 +108,13 @@ def is_video_dataset(name: str) -> bool:
     if name not in DatasetCatalog:
         raise ValueError(f"data set '{name}' is not registered, expected one of: {', '.join(sorted(DatasetCatalog))}")
     return MetadataCatalog.get(name).get("evaluator_type") == "ytvis"
+
+
+def class_names(name: str) -> list[str] | None:
+    """The classes of the registered data set `name`, read from its json if need be; None if it lists none."""
+    if is_video_dataset(name) and MetadataCatalog.get(name).get("thing_classes") is None:
+        load_ground_truth(name)
+    return MetadataCatalog.get(name).get("thing_classes")
 
 
 def _mapper_of(cfg: CfgNode, is_video: bool, is_train: bool) -> Mapper:

@@ -4,7 +4,8 @@
 import detectron2.modeling  # noqa: F401 - first, so that ifc registers while nothing of it is half imported
 
 from .checkpoint import IfcCheckpointer
-from .config_file import build_model, check_config, check_test_datasets, setup_config
+from .config_checks import check_config
+from .config_file import build_model, setup_config
 from .launch import Processes, launch
 from .optimizer import build_optimizer
 from .trainer import Trainer
@@ -16,7 +17,6 @@ __all__ = [
     "build_model",
     "build_optimizer",
     "check_config",
-    "check_test_datasets",
     "launch",
     "setup_config",
 ]

@@ -11,6 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import BACKBONE_REGISTRY
 
 from ..data.augmentation import CROP_TYPES, EXTRA_AUGMENTATIONS, FLIP_STYLES, RESIZE_STYLES
+from ..data.loaders import is_video_dataset
 from ..inference import COMPILE_MODES, PRECISIONS
 from .optimizer import FULL_MODEL, OPTIMIZERS
 
@@ -24,6 +25,7 @@ def check_config(cfg: CfgNode) -> None:
     _check_choices(cfg)
     _check_ranges(cfg)
     _check_input(cfg)
+    _check_expected_results(cfg)
     _check_device(cfg)
 
 
@@ -115,6 +117,18 @@ def _check_input(cfg: CfgNode) -> None:
 
 def _are_whole(values: Sequence[float]) -> bool:
     return all(value == int(value) for value in values)
+
+
+def _check_expected_results(cfg: CfgNode) -> None:
+    if not cfg.TEST.EXPECTED_RESULTS:
+        return
+    names = list(cfg.DATASETS.TEST)
+    _require(cfg, "TEST.EXPECTED_RESULTS", lambda _: len(names) == 1, f"none with {len(names)} sets in DATASETS.TEST")
+    tasks = ["segm"] if is_video_dataset(names[0]) else ["bbox", "segm"]
+    for entry in cfg.TEST.EXPECTED_RESULTS:
+        if not isinstance(entry, list | tuple) or len(entry) != 4 or entry[0] not in tasks:
+            expected = f"[task, metric, value, tolerance] with a task of {tasks} for data set '{names[0]}'"
+            raise ValueError(f"TEST.EXPECTED_RESULTS: found {entry!r}, expected {expected}")
 
 
 def _check_device(cfg: CfgNode) -> None:

@@ -3,20 +3,16 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import yaml
 from detectron2.config import CfgNode, get_cfg
-from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model as build_registered_model
-from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 from torch import nn
 
 from ..config import add_ifc_config
 from ..data.catalog import register_video_json
-from ..data.dataset_dicts import load_categories
-from ..data.loaders import check_frames, is_video_dataset, load_records
+from ..data.loaders import class_names
 from .config_checks import check_config
 
 
@@ -49,7 +45,7 @@ def setup_config(
         raise ValueError(f"command line: expected KEY VALUE pairs, found an odd number of words: {' '.join(opts)}")
     _merge(lambda: cfg.merge_from_list(list(opts)), where="command line")
     _check_blanks(cfg, defaults)
-    register_own_datasets(cfg)
+    register_video_json(cfg.DATASETS.VIDEO_JSON)
     if cfg.MODEL.IFC.NUM_CLASSES == 0:
         cfg.MODEL.IFC.NUM_CLASSES = _count_classes(cfg)
     check_config(cfg)
@@ -87,27 +83,12 @@ def _check_blanks(cfg: CfgNode, defaults: CfgNode, prefix: str = "") -> None:
             _check_blanks(cfg[key], default, f"{prefix}{key}.")
 
 
-def register_own_datasets(cfg: CfgNode) -> None:
-    """Register DATASETS.VIDEO_JSON, and read the classes of those data sets that are tested: labels for whoever draws.
-
-    Raises:
-        OSError, ValueError: for an entry or file that cannot be used.
-    """
-    register_video_json(cfg.DATASETS.VIDEO_JSON)
-    own = {name for name, *_ in cfg.DATASETS.VIDEO_JSON}
-    for name in cfg.DATASETS.TEST:
-        if name in own and MetadataCatalog.get(name).get("thing_classes") is None:
-            load_categories(name)
-
-
 def _count_classes(cfg: CfgNode) -> int:
     """How many classes the data that the model is trained on has."""
     if not cfg.DATASETS.TRAIN:
         raise ValueError("MODEL.IFC.NUM_CLASSES: found 0, expected a number without data sets in DATASETS.TRAIN")
     name = cfg.DATASETS.TRAIN[0]
-    if is_video_dataset(name) and MetadataCatalog.get(name).get("thing_classes") is None:
-        load_categories(name)
-    classes = MetadataCatalog.get(name).get("thing_classes")
+    classes = class_names(name)
     if not classes:
         raise ValueError(f"MODEL.IFC.NUM_CLASSES: found 0, expected a number, as data set '{name}' lists no classes")
     return len(classes)
@@ -123,37 +104,3 @@ def build_model(cfg: CfgNode) -> nn.Module:
         return build_registered_model(cfg)
     except (AssertionError, KeyError) as error:
         raise ValueError(f"MODEL: cannot be built from this config: {type(error).__name__}: {error}") from error
-
-
-def check_test_datasets(cfg: CfgNode) -> None:
-    """Whether DATASETS.TEST can be evaluated: training must not end in an evaluation that cannot start.
-
-    Annotations are read, and each process looks at its share of the frames.
-
-    Raises:
-        OSError, ValueError: for a data set that cannot be read, does not fit MODEL.IFC.NUM_CLASSES or cannot give what
-            TEST.EXPECTED_RESULTS expects.
-    """
-    register_video_json(cfg.DATASETS.VIDEO_JSON)  # which each process of a launch has to do for itself
-    names, expected = list(cfg.DATASETS.TEST), cfg.TEST.EXPECTED_RESULTS
-    if expected and len(names) != 1:
-        raise ValueError(
-            f"TEST.EXPECTED_RESULTS: found some, expected none with {len(names)} data sets in DATASETS.TEST"
-        )
-    for name in names:
-        records = load_records(name, cfg.MODEL.IFC.NUM_CLASSES, is_train=False)
-        check_frames(records[comm.get_rank() :: comm.get_world_size()])
-        if expected:
-            _check_expected_results(expected, name, measured=any("annotations" in record for record in records))
-
-
-def _check_expected_results(expected: Sequence[Any], name: str, measured: bool) -> None:
-    if not measured:
-        raise ValueError(f"TEST.EXPECTED_RESULTS: found some, expected none for data set '{name}' without annotations")
-    tasks = ["segm"] if is_video_dataset(name) else ["bbox", "segm"]
-    for entry in expected:
-        if not isinstance(entry, list | tuple) or len(entry) != 4 or entry[0] not in tasks:
-            raise ValueError(
-                f"TEST.EXPECTED_RESULTS: found {entry!r}, expected [task, metric, value, tolerance] with a task of "
-                f"{tasks} for data set '{name}'"
-            )

@@ -5,25 +5,36 @@ import logging
 import os
 import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTrainer, TrainerBase, create_ddp_model
 from detectron2.engine.hooks import EvalHook
-from detectron2.evaluation import DatasetEvaluator
+from detectron2.evaluation import DatasetEvaluator, inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from torch import nn
+from torch.utils.data import DataLoader
 
-from ..data import build_test_loader, build_train_loader
+from ..data.catalog import register_video_json
 from ..data.coco_checks import check_ground_truth
+from ..data.dataset_dicts import load_ground_truth
+from ..data.loaders import build_test_loader, build_train_loader, is_video_dataset
 from ..evaluation.evaluator import IncompleteResultsError, YTVISEvaluator
 from ..evaluation.image_evaluator import ImageEvaluator
 from ..regions import each_in_region
 from .checkpoint import IfcCheckpointer
-from .config_file import build_model, check_test_datasets
+from .config_file import build_model
 from .optimizer import build_optimizer
+
+
+class TestSet(NamedTuple):
+    """A data set of DATASETS.TEST: what its evaluation goes through, and what measures it."""
+
+    name: str
+    loader: DataLoader
+    evaluator: DatasetEvaluator
 
 
 class Trainer(DefaultTrainer):
@@ -43,7 +54,7 @@ class Trainer(DefaultTrainer):
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.build_evaluators(cfg)
+        self._test_sets = self.build_test_sets(cfg)
         data_loader = each_in_region("waiting for data", self.build_train_loader(cfg))
         model = distribute(model)
         self._trainer = (AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer)(model, data_loader, optimizer)
@@ -98,7 +109,7 @@ class Trainer(DefaultTrainer):
     def _evaluate(self) -> dict[str, Any]:
         self._incomplete = None
         try:
-            self._last_eval_results = self.test(self.cfg, self.model)
+            self._last_eval_results = self.test(self.cfg, self.model, self._test_sets)
         except IncompleteResultsError as error:
             self._last_eval_results, self._incomplete = error.results, error
         return self._last_eval_results
@@ -116,9 +127,9 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
-        """The model of `cfg`, which is logged."""
+        """The model of `cfg`, which the log file describes."""
         model = build_model(cfg)
-        logging.getLogger(__name__).info(f"Model:\n{model}")
+        logging.getLogger(__name__).debug(f"Model:\n{model}")  # for the log file: it is long
         return model
 
     @classmethod
@@ -135,39 +146,31 @@ class Trainer(DefaultTrainer):
             raise ValueError(f"SOLVER: found {found}, of which no schedule can be made: {error}") from error
 
     @classmethod
-    def build_train_loader(cls, cfg: CfgNode):
+    def build_train_loader(cls, cfg: CfgNode) -> DataLoader:
         return build_train_loader(cfg)
 
     @classmethod
-    def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
         return build_test_loader(cfg, dataset_name)
 
     @classmethod
-    def test(
-        cls, cfg: CfgNode, model: nn.Module, evaluators: Sequence[DatasetEvaluator] | None = None
-    ) -> dict[str, Any]:
-        """Evaluate all data sets of DATASETS.TEST; numbers by data set if there are several.
+    def build_test_sets(cls, cfg: CfgNode) -> list[TestSet]:
+        """DATASETS.TEST, read and checked: training must not end in an evaluation that cannot start.
 
         Raises:
-            IncompleteResultsError: in the main process, when all is done, if videos could be read in part only.
+            OSError, ValueError: a data set that cannot be read, does not fit MODEL.IFC.NUM_CLASSES, or has no
+                annotations to measure TEST.EXPECTED_RESULTS with.
         """
-        if evaluators is None:
-            evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
-        results = super().test(cfg, model, evaluators)
-        messages = [evaluator.incomplete for evaluator in evaluators if isinstance(evaluator, YTVISEvaluator)]
-        if any(messages):
-            raise IncompleteResultsError("; ".join(filter(None, messages)), results)
-        return results
-
-    @classmethod
-    def build_evaluators(cls, cfg: CfgNode) -> list[DatasetEvaluator]:
-        """An evaluator for each data set of DATASETS.TEST, for `test`, after checks that they can be evaluated.
-
-        Raises:
-            OSError, ValueError: for a data set that cannot be.
-        """
-        check_test_datasets(cfg)
-        return [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
+        register_video_json(cfg.DATASETS.VIDEO_JSON)  # which each process of a launch has to do for itself
+        test_sets = []
+        for name in cfg.DATASETS.TEST:
+            ground_truth = load_ground_truth(name) if is_video_dataset(name) else None
+            evaluator = cls.build_evaluator(cfg, name)
+            test_sets.append(TestSet(name, cls.build_test_loader(cfg, name), evaluator))
+            tracks = evaluator.ground_truth.get("annotations") if ground_truth is None else ground_truth.tracks
+            if cfg.TEST.EXPECTED_RESULTS and tracks is None:
+                raise ValueError(f"TEST.EXPECTED_RESULTS: found some, expected none: '{name}' has no annotations")
+        return test_sets
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
@@ -176,16 +179,36 @@ class Trainer(DefaultTrainer):
         Results go to OUTPUT_DIR/inference, or to a folder there for each data set if there are several.
 
         Raises:
-            ValueError: for images, an annotation that cannot be evaluated.
+            ValueError: an annotation that cannot be evaluated.
         """
         output_dir = os.path.join(cfg.OUTPUT_DIR, "inference")
         if len(cfg.DATASETS.TEST) > 1:
             output_dir = os.path.join(output_dir, dataset_name)
-        if MetadataCatalog.get(dataset_name).get("evaluator_type") == "ytvis":
+        if is_video_dataset(dataset_name):
             return YTVISEvaluator(dataset_name, output_dir)
         evaluator = ImageEvaluator(dataset_name, output_dir)
         check_ground_truth(evaluator.ground_truth, MetadataCatalog.get(dataset_name).json_file)
         return evaluator
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: nn.Module, test_sets: Sequence[TestSet] | None = None) -> dict[str, Any]:
+        """Evaluate all data sets of DATASETS.TEST, or those that `build_test_sets` gave; numbers by data set if there
+        are several.
+
+        Raises:
+            IncompleteResultsError: in the main process, when all is done, if videos could be read in part only.
+        """
+        results, messages = {}, []
+        for name, loader, evaluator in cls.build_test_sets(cfg) if test_sets is None else test_sets:
+            results[name] = inference_on_dataset(model, loader, evaluator)
+            messages.append(getattr(evaluator, "incomplete", ""))
+            if comm.is_main_process():
+                print_csv_format(results[name])
+        if len(results) == 1:
+            (results,) = results.values()
+        if any(messages):
+            raise IncompleteResultsError("; ".join(filter(None, messages)), results)
+        return results
 
 
 def _check_shapes(optimizer: torch.optim.Optimizer) -> None:
