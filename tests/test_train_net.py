@@ -107,9 +107,13 @@ def test_help_comes_at_once():
 def test_two_processes_train_and_evaluate_as_one(data, tmp_path, half_the_threads):
     """End to end, on three videos, of which one process sees two: the results are those of one process."""
     torch.save(tiny_model(tiny_config(tmp_path)).state_dict(), tmp_path / "start.pth")
-    ended = run(tmp_path, data, "--num-gpus=2", "SOLVER.MAX_ITER", "3", "MODEL.WEIGHTS", str(tmp_path / "start.pth"))
+    opts = ["SOLVER.MAX_ITER", "3", "MODEL.WEIGHTS", str(tmp_path / "start.pth"), "DATALOADER.NUM_WORKERS", "1"]
+    ended = run(tmp_path, data, "--num-gpus=2", *opts)
     assert ended.returncode == 0, ended.stderr
     output = tmp_path / "output"
+    assert ended.stderr == "" and "arning" not in ended.stdout  # of a dependency, in any process, also a loader's
+    for page in ("Environment info:", "Running with full config:", "Model:\nIfc("):  # too long for the terminal
+        assert page in (output / "log.txt").read_text() and page not in ended.stdout
     assert json.loads((output / "metrics.json").read_text().splitlines()[-1])["segm/AR100"] >= 0
     numbers = re.search(r"copypaste: AP,AP50.*\n.*copypaste: ([\d.,nan]+)", ended.stdout)[1]
 
@@ -180,7 +184,7 @@ def test_errors_before_any_work(data, tmp_path, monkeypatch, words, opts, messag
 def test_evaluating_the_last_checkpoint(data, tmp_path, monkeypatch):
     """With --resume, MODEL.WEIGHTS is not what is evaluated."""
     evaluated = []
-    monkeypatch.setattr(training.Trainer, "test", lambda cfg, model, _: evaluated.append(model) or {})
+    monkeypatch.setattr(training.Trainer, "test", lambda cfg, model, *_: evaluated.append(model) or {})
     names = ["DATASETS.TRAIN", (f"{PREFIX}_train",), "DATASETS.TEST", (f"{PREFIX}_val",)]
     training.main(arguments(), tiny_config(tmp_path, *names))
     last = torch.load(tmp_path / "output" / "model_final.pth")["model"]

@@ -16,7 +16,7 @@ from engine.tiny import LENGTH, tiny_config, tiny_model
 from ifc.data import loaders, mapper
 from ifc.engine import Trainer
 from ifc.evaluation.evaluator import IncompleteResultsError
-from ifc.ytvis import format
+from ifc.ytvis import ground_truth
 
 NO_TEST = ["DATASETS.TEST", ()]
 TRAIN = ["DATASETS.TRAIN", ("engine_train",)]
@@ -315,8 +315,8 @@ def test_values_that_only_building_finds(data, tmp_path, opts, message):
 def test_a_test_set_is_read_and_its_frames_are_looked_at_once(data, tmp_path, variant, monkeypatch):
     """By the checks before the training, two evaluations on its way and the one at its end."""
     reads, looks = [], []
-    load_json, check_image = format.load_json, loaders.check_image
-    monkeypatch.setattr(format, "load_json", lambda path, what: reads.append(path) or load_json(path, what))
+    load_json, check_image = ground_truth.load_json, loaders.check_image
+    monkeypatch.setattr(ground_truth, "load_json", lambda path, what: reads.append(path) or load_json(path, what))
     monkeypatch.setattr(loaders, "check_image", lambda path, size: looks.append(path) or check_image(path, size))
     val, train = variant("val"), variant("train")
     opts = ["DATASETS.TEST", (val,), "DATASETS.TRAIN", (train,), "TEST.EVAL_PERIOD", 1, "SOLVER.MAX_ITER", 3]

@@ -14,7 +14,7 @@ from detectron2.structures import BitMasks, Instances
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 
-from ifc.engine import launch, setup_config
+from ifc.engine import Processes, launch, setup_config
 from ifc.engine.trainer import distribute
 
 SIZE, NUM_FRAMES = (32, 48), 2
@@ -77,4 +77,4 @@ def main(config_file: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    launch(main, 2, 1, 0, "auto", tuple(sys.argv[1:]), "cpu")
+    launch(main, Processes(2, 1, 0, "auto", "cpu"), tuple(sys.argv[1:]))

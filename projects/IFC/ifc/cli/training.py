@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A training or an evaluation, from its command line to its numbers. It loads torch: import it after --help."""
 
+import contextlib
+import io
+import itertools
 import logging
 import sys
 from argparse import Namespace
@@ -14,6 +17,8 @@ from detectron2.utils.logger import setup_logger
 from ..engine import IfcCheckpointer, Processes, Trainer, launch, setup_config
 from ..evaluation.evaluator import IncompleteResultsError
 from .program import one_clear_error, print_anything
+
+LOGGERS = ("detectron2", "fvcore", "ifc")
 
 
 def run(args: Namespace) -> None:
@@ -35,16 +40,15 @@ def main(args: Namespace, cfg: CfgNode) -> dict | None:
 
 def set_up(args: Namespace, cfg: CfgNode) -> None:
     """detectron2's `default_setup`, whose pages on machine and configuration go to the log file alone."""
-    names = ("detectron2", "fvcore", "ifc")
-    loggers = [setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name=name) for name in names]
-    terminals = [handler for logger in loggers for handler in logger.handlers if handler.stream is sys.stdout]
-    for terminal in terminals:
-        terminal.setLevel(logging.ERROR)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it misses a GPU wherever there is nvcc
-    default_setup(cfg, args)
-    for terminal in terminals:
-        terminal.setLevel(logging.INFO)
-    loggers[-1].info(f"Configuration: {cfg.OUTPUT_DIR}/config.yaml; these messages and more: {cfg.OUTPUT_DIR}/log.txt")
+    with contextlib.redirect_stdout(io.StringIO()) as pages:
+        default_setup(cfg, args)
+        logger = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="ifc")
+    for handler in itertools.chain.from_iterable(logging.getLogger(name).handlers for name in LOGGERS):
+        if handler.stream is pages:
+            handler.setStream(sys.stdout)
+            handler.setLevel(logging.INFO)
+    logger.info(f"Configuration: {cfg.OUTPUT_DIR}/config.yaml; these messages and more: {cfg.OUTPUT_DIR}/log.txt")
 
 
 def train(args: Namespace, cfg: CfgNode) -> dict | None:
