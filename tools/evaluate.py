@@ -15,11 +15,10 @@ Needs no torch and no model: NumPy, pycocotools and tabulate are enough, SciPy, 
 report, SciPy and TrackEval for --tracking.
 """
 
-import argparse
-import os
 from collections.abc import Sequence
+from pathlib import Path
 
-from ifc.cli.program import command_line, finite, one_clear_error, positive
+from ifc.cli.program import command_line, finite, new_json, one_clear_error, positive
 from ifc.ytvis.files import refuse_input, write_json
 from ifc.ytvis.ground_truth import read_ground_truth
 from ifc.ytvis.metric.breakdown import MOTION_STEP
@@ -38,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("--gt", required=True, metavar="FILE", help="annotations in YouTube-VIS's json format")
     add("--results", required=True, metavar="FILE", help="results.json")
-    add("--json", metavar="FILE", help="write the numbers to this file")
-    add("--report", metavar="DIR", help=f"write {REPORT_FILE} to this folder, made if missing")
+    add("--json", type=new_json, metavar="FILE", help="write the numbers to this file")
+    add("--report", type=Path, metavar="DIR", help=f"write {REPORT_FILE} to this folder, made if missing")
     add("--frames", metavar="DIR", help="folder of the frames, for the report's pictures")
     add("--tracking", action="store_true", help="HOTA, IDF1 and MOTA too, through TrackEval")
     text = (
@@ -54,14 +53,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--motion-step", type=positive, default=MOTION_STEP, metavar="FRAMES", help=text)
     args = parser.parse_args(argv)
 
-    prepare(args)
-    ground_truth = read_ground_truth(args.gt)
-    require_tracks(ground_truth)
-    frames = None
-    if args.frames:
+    if args.frames and not args.report:
+        parser.error("--frames: expected --report too, whose pictures they are for")
+    if args.json:
+        refuse_input(args.json, [args.gt, args.results])
+    # Now, what would otherwise fail after the work is done.
+    if args.tracking:
+        from ifc.ytvis.metric.tracking import load_metrics
+
+        load_metrics()
+    if args.report:
+        from ifc.ytvis.reports.evaluation_page import make_report
         from ifc.ytvis.reports.pictures import FrameFiles
 
-        frames = FrameFiles(ground_truth, args.frames)
+        args.report.mkdir(parents=True, exist_ok=True)
+
+    ground_truth = read_ground_truth(args.gt)
+    require_tracks(ground_truth)
+    frames = FrameFiles(ground_truth, args.frames) if args.frames else None
     results = read_results(args.results, ground_truth)
     evaluation = evaluate(ground_truth, results, motion_step=args.motion_step, score=args.score)
     print("In percent; - where there are no objects.")
@@ -71,35 +80,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.tracking:
         print(f"\n{tracking_table(evaluation.tracking, evaluation.score)}")
     if args.report:
-        from ifc.ytvis.reports.evaluation_page import make_report
-
-        path = os.path.join(args.report, REPORT_FILE)
+        path = args.report / REPORT_FILE
         make_report(evaluation, evaluation.tracking if args.tracking else None, frames).write(path)
         print(f"report: {path}")
     if args.json:
         content = evaluation.to_json(errors=bool(args.report), tracking=args.tracking)
         write_json(args.json, content, indent=1)
-
-
-def prepare(args: argparse.Namespace) -> None:
-    """Find out now what would otherwise fail after the work is done."""
-    if args.frames and not args.report:
-        raise ValueError("--frames: expected --report too, whose pictures they are for")
-    try:
-        if args.tracking:
-            from ifc.ytvis.metric.tracking import load_metrics
-
-            load_metrics()
-        if args.report:
-            import ifc.ytvis.reports.evaluation_page  # noqa: F401
-    except ImportError as error:
-        raise ImportError(f"--tracking or --report needs a library that is missing: {error}") from error
-    if args.report:
-        os.makedirs(args.report, exist_ok=True)
-    if args.json:
-        if os.path.isdir(args.json) or not os.path.isdir(os.path.dirname(args.json) or "."):
-            raise NotADirectoryError(f"--json: expected a file in an existing folder, found {args.json}")
-        refuse_input(args.json, [args.gt, args.results])
 
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ def test_program_without_torch_in_two_processes(small, tmp_path):
         ("small.json frames --workers 0", "--workers: found '0'"),
         ("small.json frames --box-tolerance=-1", "--box-tolerance: found '-1'"),
         ("small.json frames --area-tolerance nan", "--area-tolerance: found 'nan'"),
+        ("small.json frames --json no/folder.json", "--json: found 'no/folder.json'"),
     ],
 )
 def test_options_that_make_no_sense(check, small, monkeypatch, capsys, options, message):
@@ -78,9 +79,3 @@ def test_options_that_make_no_sense(check, small, monkeypatch, capsys, options, 
         check(options.split())
     assert exit_info.value.code == 2
     assert message in capsys.readouterr().err
-
-
-def test_a_folder_that_does_not_exist_is_named(check, small, monkeypatch):
-    monkeypatch.chdir(small.write().parent)
-    with pytest.raises(SystemExit, match="^error: .*no/"):
-        check(["small.json", "frames", "--workers", "1", "--json", "no/folder.json"])

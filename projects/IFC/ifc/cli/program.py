@@ -78,6 +78,6 @@ video_rate = _number(float, lambda x: 0.001 <= x <= 1000, "0.001 to 1000 frames 
 def new_json(text: str) -> Path:
     """A file to write when all is done, in a folder that exists now."""
     path = Path(text)
-    if not path.resolve().parent.is_dir():
+    if path.is_dir() or not path.resolve().parent.is_dir():
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a file in a folder that exists")
     return path
