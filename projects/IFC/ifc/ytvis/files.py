@@ -34,23 +34,26 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
+def whole_folder(path: str | os.PathLike, replace: bool = False) -> Iterator[Path]:
     """A temporary folder beside `path` for the block to fill; it becomes `path` if the block succeeds.
 
     Raises:
-        ValueError: `path` exists.
+        ValueError: `path` exists, and is not to be replaced.
     """
     path = Path(path)
-    if path.exists():
+    if path.exists() and not replace:
         raise ValueError(f"{path}: exists already, expected a new folder")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("part", "old"))
     partial.mkdir()
     try:
         yield partial
+        if path.exists():
+            os.rename(path, old)
         os.rename(partial, path)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def refuse_input(path: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -> None:

@@ -5,41 +5,30 @@ import contextlib
 import json
 import os
 import re
-import shutil
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from ...files import write_json
+from ...files import whole_file, whole_folder, write_json
 from ...parallel import map_videos
 from ...tracked_video import Track, TrackedVideo, encode, ytvis_content
 from .objects import CATEGORIES
 from .rendering import check_at_least, check_video_arguments, render_video
 
+FRAMES = "JPEGImages"  # folder of the frames in that of a split
 JPEG_QUALITY = 90
 
 
-class _SplitPaths:
-    """Where the files of a split are, below `root`.
-
-    Raises:
-        ValueError: if its name cannot be that of a file.
-    """
-
-    def __init__(self, root: str | os.PathLike, split: str) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", split) or split.startswith("coco_"):
-            raise ValueError(
-                f"split: found {split!r}, expected a name of letters, digits, '_', '-' and '.' that begins with a "
-                "letter or a digit, and not with 'coco_'"
-            )
-        self.root = Path(root)
-        self.folder = self.root / split
-        self.images = self.folder / "JPEGImages"
-        self.ytvis_json = self.root / f"{split}.json"
-        self.coco_json = self.root / f"coco_{split}.json"
+def _split_paths(root: str | os.PathLike, split: str) -> tuple[Path, Path, Path]:
+    """The folder of a split, and its annotations in YouTube-VIS's and in COCO's format; its name is checked."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", split) or split.startswith("coco_"):
+        raise ValueError(
+            f"split: found {split!r}, expected a name of letters, digits, '_', '-' and '.' that begins with a letter "
+            "or a digit, and not with 'coco_'"
+        )
+    return Path(root, split), Path(root, f"{split}.json"), Path(root, f"coco_{split}.json")
 
 
 def write_ytvis(
@@ -78,33 +67,27 @@ def write_ytvis(
         ValueError: if an argument is out of range.
         FileExistsError: if the split exists and `overwrite` is False.
     """
-    paths = _SplitPaths(root, split)
+    paths = folder, ytvis_json, coco_json = _split_paths(root, split)
     check_at_least("num_videos", num_videos, 1)
     check_at_least("num_workers", num_workers, 1)
     instance_range = check_video_arguments(seed, *image_size, length, num_instances)
-    existing = [path for path in (paths.folder, paths.ytvis_json, paths.coco_json) if path.exists()]
+    existing = [path for path in paths if path.exists()]
     if existing and not overwrite:
         raise FileExistsError(f"{existing[0]} exists already; ask for overwriting to replace split {split!r}")
 
-    paths.root.mkdir(parents=True, exist_ok=True)
-    staging = _SplitPaths(tempfile.mkdtemp(prefix=f".{split}.", dir=paths.root), split)
-    try:
-        staging.images.mkdir(parents=True)
-        write = partial(_write_video, staging.images, seed, image_size, length, instance_range)
+    with whole_folder(folder, replace=overwrite) as unfinished:
+        images = unfinished / FRAMES
+        images.mkdir()
+        write = partial(_write_video, images, seed, image_size, length, instance_range)
         bar, one_thread = split if show_progress else None, partial(cv2.setNumThreads, 1)
         with contextlib.closing(map_videos(write, range(num_videos), num_workers, bar, one_thread)) as videos:
             content = _content(list(videos), seed)
-        staging.ytvis_json.write_text(json.dumps(content, separators=(",", ":")), encoding="ascii")
         # The annotation file goes first and comes last: where it is, the frames it names are there.
-        paths.ytvis_json.unlink(missing_ok=True)
-        paths.coco_json.unlink(missing_ok=True)
-        if paths.folder.exists():
-            os.replace(paths.folder, staging.root / "replaced")
-        os.replace(staging.folder, paths.folder)
-        os.replace(staging.ytvis_json, paths.ytvis_json)
-    finally:
-        shutil.rmtree(staging.root, ignore_errors=True)
-    return paths.ytvis_json
+        ytvis_json.unlink(missing_ok=True)
+        coco_json.unlink(missing_ok=True)
+    with whole_file(ytvis_json) as unfinished:
+        unfinished.write_text(json.dumps(content, separators=(",", ":")), encoding="ascii")
+    return ytvis_json
 
 
 def _write_video(
@@ -157,15 +140,15 @@ def write_coco(root: str | os.PathLike, split: str, *, frame_stride: int = 1, ov
         FileNotFoundError: if there is no such split.
         FileExistsError: if the file exists and `overwrite` is False.
     """
-    paths = _SplitPaths(root, split)
+    _, ytvis_json, coco_json = _split_paths(root, split)
     check_at_least("frame_stride", frame_stride, 1)
-    if not paths.ytvis_json.is_file():
-        raise FileNotFoundError(f"{paths.ytvis_json}: no such file, expected the annotations of split {split!r}")
-    if paths.coco_json.exists() and not overwrite:
-        raise FileExistsError(f"{paths.coco_json} exists already; ask for overwriting to replace it")
-    content = _coco_content(json.loads(paths.ytvis_json.read_text(encoding="ascii")), frame_stride)
-    write_json(paths.coco_json, content, separators=(",", ":"))
-    return paths.coco_json
+    if not ytvis_json.is_file():
+        raise FileNotFoundError(f"{ytvis_json}: no such file, expected the annotations of split {split!r}")
+    if coco_json.exists() and not overwrite:
+        raise FileExistsError(f"{coco_json} exists already; ask for overwriting to replace it")
+    content = _coco_content(json.loads(ytvis_json.read_text(encoding="ascii")), frame_stride)
+    write_json(coco_json, content, separators=(",", ":"))
+    return coco_json
 
 
 def _coco_content(ytvis: dict[str, Any], frame_stride: int) -> dict[str, Any]:
