@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Reading video: frames as (H, W, 3) uint8 RGB arrays.
+"""Reading video: frames as (H, W, 3) uint8 RGB arrays.
 
-:func:`open_frames` gives one interface, :class:`FrameSource`, to video files, folders of frames and single images.
+`open_frames` gives one interface, `FrameSource`, to video files, folders of frames and single images.
 Sources are lazy, hold one frame at a time, and may be iterated as often as wanted: a long video is read twice
 (once for the network, once for the drawing) rather than kept in memory.
 """
@@ -33,8 +32,7 @@ class VideoReadError(ValueError):
 
 
 class FrameSource(ABC):
-    """
-    Frames of one size, in order.
+    """Frames of one size, in order.
 
     Attributes:
         path: the file or folder.
@@ -61,8 +59,7 @@ class FrameSource(ABC):
 
 
 class VideoReader(FrameSource):
-    """
-    A video file, decoded by PyAV. Quarter turns and mirroring that the file asks for (phones) are applied.
+    """A video file, decoded by PyAV. Quarter turns and mirroring that the file asks for (phones) are applied.
 
     Raises:
         VideoReadError: if the file is no video or not one of its frames can be decoded.
@@ -126,8 +123,7 @@ class VideoReader(FrameSource):
 
 
 class FolderReader(FrameSource):
-    """
-    The image files of a folder, in natural order (frame2 before frame10). Other files and hidden ones are passed over.
+    """The image files of a folder, in natural order (frame2 before frame10). Others and hidden ones are passed over.
 
     Attributes:
         files: the path of each frame.
@@ -157,8 +153,7 @@ class FolderReader(FrameSource):
 
 
 class ImageReader(FolderReader):
-    """
-    A single image, as a source of one frame.
+    """A single image, as a source of one frame.
 
     Raises:
         VideoReadError: if the image cannot be read.
@@ -177,11 +172,10 @@ def _as_read_error() -> Iterator[None]:
 
 
 def open_frames(path: str | os.PathLike[str]) -> FrameSource:
-    """
-    Open a folder of frames, an image (known by its suffix) or, whatever else it is, a video file.
+    """Open a folder of frames, an image (known by its suffix) or, whatever else it is, a video file.
 
     Raises:
-        VideoReadError: if there is nothing at ``path`` or it cannot be read.
+        VideoReadError: if there is nothing at `path` or it cannot be read.
     """
     path = Path(path)
     if path.is_dir():

@@ -26,8 +26,7 @@ class VideoWriteError(OSError):
 
 
 class VideoWriter:
-    """
-    Write an MP4 file that browsers play: H.264, yuv420p, BT.709, the index in front of the frames.
+    """Write an MP4 file that browsers play: H.264, yuv420p, BT.709, the index in front of the frames.
 
     A context manager. The file appears under its name when the context ends without an error; until then it has a
     temporary name in the same folder, and after an error nothing is left. H.264's 4:2:0 sampling wants even sizes: a
@@ -61,8 +60,7 @@ class VideoWriter:
         return self
 
     def write(self, frame: np.ndarray) -> None:
-        """
-        Append a frame.
+        """Append a frame.
 
         Args:
             frame: (H, W, 3) uint8 RGB; all frames of a file have one size.

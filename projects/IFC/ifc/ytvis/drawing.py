@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-The one drawer of masks onto frames: a color an object, a translucent mask with an outline, and a label.
+"""The one drawer of masks onto frames: a color an object, a translucent mask with an outline, and a label.
 
 A drawer is made once a video and called once a frame. Everything that does not depend on the frame (colors, the
 rendered labels) is prepared before.
@@ -29,8 +28,7 @@ Color = tuple[int, int, int]  # RGB, 0 to 255
 
 @dataclass(frozen=True)
 class DrawnTrack:
-    """
-    One instance as it is shown.
+    """One instance as it is shown.
 
     Attributes:
         track_id: 1, 2, ... in order of falling score; decides the color.
@@ -56,16 +54,15 @@ def select_tracks(
     class_names: Sequence[str],
     threshold: float,
 ) -> list[DrawnTrack]:
-    """
-    Choose what is drawn: of each instance its best class, if the score of that is at least ``threshold``.
+    """Choose what is drawn: of each instance its best class, if the score of that is at least `threshold`.
 
     With MULTI_CLS_ON a model gives several tracks for one instance, one a class. They share one list of masks (the same
     object), by which they are told here.
 
     Args:
         scores: a score for each track, 0 to 1.
-        labels: a class for each track, an index into ``class_names``.
-        masks: for each track its masks, one a frame (see :class:`DrawnTrack`).
+        labels: a class for each track, an index into `class_names`.
+        masks: for each track its masks, one a frame (see `DrawnTrack`).
         class_names: the names of the classes.
         threshold: smallest score that is shown.
 
@@ -83,8 +80,7 @@ def select_tracks(
 
 
 def default_scale(height: int, width: int) -> int:
-    """
-    The smallest whole factor that brings the shorter side of a frame to a size on which labels are readable, or the
+    """The smallest whole factor that brings the shorter side of a frame to a size on which labels are readable, or the
     largest that does not make a screen's width of the longer side, if that is smaller.
     """
     wanted = -(-_MIN_AUTO_HEIGHT // min(height, width))
@@ -92,8 +88,7 @@ def default_scale(height: int, width: int) -> int:
 
 
 def palette_color(number: int, *, without_red: bool = False) -> Color:
-    """
-    The RGB color of a track, object or class, 0 to 255, the same for the same number wherever it is shown.
+    """The RGB color of a track, object or class, 0 to 255, the same for the same number wherever it is shown.
 
     Hues go around the circle in steps of the golden ratio, so that neighboring numbers are far apart and the circle
     fills evenly however many there are; brightness alternates to tell hues that come close.
@@ -109,8 +104,7 @@ def palette_color(number: int, *, without_red: bool = False) -> Color:
 
 
 class MaskDrawer:
-    """
-    Draws the masks of N objects onto frames: tinted and outlined, each with a label that covers no other.
+    """Draws the masks of N objects onto frames: tinted and outlined, each with a label that covers no other.
 
     Args:
         labels, colors: N each.
@@ -131,8 +125,7 @@ class MaskDrawer:
         ]
 
     def draw(self, frame: np.ndarray, masks: Sequence[Mapping[str, Any] | None]) -> np.ndarray:
-        """
-        Draw the objects of one frame, the first one in front.
+        """Draw the objects of one frame, the first one in front.
 
         Args:
             frame: (H, W, 3) uint8 RGB; not changed.
@@ -197,14 +190,13 @@ def _resize(image: np.ndarray, size: tuple[int, int], enlarging: int) -> np.ndar
 
 
 class OverlayDrawer(MaskDrawer):
-    """
-    Draws one video's tracks onto its frames.
+    """Draws one video's tracks onto its frames.
 
     Args:
-        tracks: what to draw, from :func:`select_tracks`.
+        tracks: what to draw, from `select_tracks`.
         height, width: size of the frames and of the tracks' masks.
         scale: whole factor by which the drawn frames are larger than the given ones, so that a label has room on small
-            frames; None for :func:`default_scale`.
+            frames; None for `default_scale`.
 
     Attributes:
         size: (height, width) of the drawn frames.
@@ -217,8 +209,7 @@ class OverlayDrawer(MaskDrawer):
         self.tracks = tracks
 
     def draw_frame(self, frame: np.ndarray, index: int) -> np.ndarray:
-        """
-        Draw the tracks of frame ``index``, the best one in front.
+        """Draw the tracks of frame `index`, the best one in front.
 
         Args:
             frame: (H, W, 3) uint8 RGB; not changed.
@@ -231,10 +222,7 @@ class OverlayDrawer(MaskDrawer):
 
 
 def _render_label(text: str, color: Color, font_size: int, frame_size: tuple[int, int]) -> np.ndarray:
-    """
-    A (h, w, 3) uint8 picture of a label: text on a box of the color. The text shrinks until the box fits into a frame
-    of ``frame_size`` (height, width).
-    """
+    """Text on a box of the color, (h, w, 3) uint8. The text shrinks until the box fits into a frame of `frame_size`."""
     # What Pillow's own font has.
     text = "".join(c if c.isprintable() else "?" for c in text).encode("latin-1", "replace").decode("latin-1")
     for size in range(font_size, 5, -1):
@@ -257,9 +245,8 @@ def _text_color(background: Color) -> str:
 
 
 def _place_label(box: Box, label_size: tuple[int, int], frame_size: tuple[int, int], placed: Sequence[Box]) -> Box:
-    """
-    Where a label goes: above its mask, else below, else inside as far up as possible; the first of these that is within
-    the frame and clear of the labels already placed, else the first within the frame.
+    """Where a label goes: above its mask, else below, else inside as far up as possible; the first of these that is
+    within the frame and clear of the labels already placed, else the first within the frame.
     """
     left, top, right, bottom = box
     label_height, label_width = label_size

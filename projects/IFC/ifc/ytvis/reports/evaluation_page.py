@@ -14,6 +14,7 @@ from ..metric.video_ap import IOU_THRESHOLDS, MAX_RESULTS, RECALL_THRESHOLDS, ST
 from .html_page import HtmlPage
 from .pictures import FrameFiles, compare_objects
 from .plots import histogram, plot_text
+from .text import tracking_rows
 
 WORST_VIDEOS = 12
 PICTURED_VIDEOS = 6
@@ -98,11 +99,7 @@ def _add_tracking(page: HtmlPage, tracking: Mapping[str, Mapping[str, float]], s
     page.heading("Tracking")
     page.paragraph(f"Of the results with a score of {score:.3f} or more, by TrackEval; IDSW is a count.")
     header = list(next(iter(tracking.values())))
-    rows = [
-        [name or "all", *(int(v) if field == "IDSW" else f"{100 * v:.1f}" for field, v in numbers.items())]
-        for name, numbers in tracking.items()
-    ]
-    page.table(["category", *header], rows)
+    page.table(["category", *header], tracking_rows(tracking))
 
 
 def _add_curves(page: HtmlPage, evaluation: Evaluation) -> None:

@@ -54,16 +54,20 @@ def group_table(groups: Mapping[str, Mapping[str, GroupNumbers]]) -> str:
     return table(["group", "objects", "AP", "AP50", "AR100"], rows)
 
 
+def tracking_rows(tracking: Mapping[str, Mapping[str, float]]) -> list[list[object]]:
+    """What `tracking_numbers` returned, a row a category: percent, and a count of identity switches."""
+    return [
+        [name or "all", *(round(v) if field == "IDSW" else f"{100 * v:.1f}" for field, v in numbers.items())]
+        for name, numbers in tracking.items()
+    ]
+
+
 def tracking_table(tracking: Mapping[str, Mapping[str, float]], score: float) -> str:
     """What `tracking_numbers` returned of the results with this score or more."""
     if not tracking:
         return "Tracking: no objects and no results."
-    rows = [
-        [name or "all", *(round(v) if field == "IDSW" else f"{100 * v:.1f}" for field, v in numbers.items())]
-        for name, numbers in tracking.items()
-    ]
     title = f"Tracking of results with a score of {score:.3f} or more, by TrackEval:"
-    return f"{title}\n\n{table(['category', *tracking['']], rows)}"
+    return f"{title}\n\n{table(['category', *tracking['']], tracking_rows(tracking))}"
 
 
 def comparison_text(report: Mapping[str, Any], score: float) -> str:
