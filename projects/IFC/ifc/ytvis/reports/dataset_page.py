@@ -40,7 +40,7 @@ def make_page(result: CheckResult, json_file: str | os.PathLike, image_root: str
         rows = [(kind, counts[kind], KINDS[kind]) for kind in KINDS if kind in counts]
         page.table(("kind", "faults", "meaning"), rows)
     if structure:
-        _add_histograms(page, result)
+        _add_histograms(page, structure)
         _add_samples(page, structure.videos, structure.categories, image_root)
     if result.faults:
         page.heading("Faults")
@@ -51,51 +51,33 @@ def make_page(result: CheckResult, json_file: str | os.PathLike, image_root: str
     return page
 
 
-def class_counts(structure: Structure) -> dict[int, int]:
-    """The number of tracks by category id, for all categories that are listed."""
-    tracks = Counter(
-        annotation.get("category_id")
-        for video in structure.videos
-        for _, annotation in video.annotations
-        if type(annotation.get("category_id")) is int
-    )
-    return {category_id: tracks[category_id] for category_id in sorted(structure.categories)}
-
-
-def _add_histograms(page: HtmlPage, result: CheckResult) -> None:
-    videos = [video for video in result.structure.videos if video.index is not None]
+def _add_histograms(page: HtmlPage, structure: Structure) -> None:
     page.heading("What is in it")
-    categories = result.structure.categories
-    if result.structure.has_annotations and categories:
-        counts = class_counts(result.structure)
-        caption = (
-            f"Tracks of each category, the {MAX_BARS} largest."
-            if len(counts) > MAX_BARS
-            else "Tracks of each category."
-        )
-        page.figure(_class_plot(counts, categories), caption)
-        page.table(("id", "category", "tracks"), [(key, categories[key], count) for key, count in counts.items()])
+    videos, categories = [video for video in structure.videos if video.index is not None], structure.categories
+    annotations = [annotation for video in structure.videos for _, annotation in video.annotations]
+    if structure.has_annotations and categories:
+        ids = (annotation.get("category_id") for annotation in annotations)
+        counts = Counter(category_id for category_id in ids if is_integer(category_id))
+        largest = f", the {MAX_BARS} largest" if len(categories) > MAX_BARS else ""
+        page.figure(_class_plot(counts, categories), f"Tracks of each category{largest}.")
+        rows = [(category_id, name, counts[category_id]) for category_id, name in sorted(categories.items())]
+        page.table(("id", "category", "tracks"), rows)
     lengths = [len(video.file_names) for video in videos if video.file_names]
-    if lengths:
-        caption = f"Frames a video: {min(lengths)} to {max(lengths)}, median {np.median(lengths):g}."
-        page.figure(histogram({"": lengths}, "frames", "videos"), caption)
-    if result.structure.has_annotations and videos:
-        objects = [len(video.annotations) for video in videos]
-        caption = f"Tracks a video: {min(objects)} to {max(objects)}, {np.mean(objects):.1f} on average."
-        page.figure(histogram({"": objects}, "tracks", "videos"), caption)
-        presence = [
-            sum(bool(item) for item in annotation["segmentations"])
-            for video in videos
-            for _, annotation in video.annotations
-            if isinstance(annotation.get("segmentations"), list)
-        ]
-        if presence:
-            caption = f"Frames on which a track has a mask: {min(presence)} to {max(presence)}."
-            page.figure(histogram({"": presence}, "frames with a mask", "tracks"), caption)
+    objects = [len(video.annotations) for video in videos] if structure.has_annotations else []
+    lists = (annotation.get("segmentations") for annotation in annotations)
+    presence = [sum(bool(item) for item in items) for items in lists if isinstance(items, list)]
+    for values, xlabel, ylabel, caption in (
+        (lengths, "frames", "videos", "Frames a video"),
+        (objects, "tracks", "videos", "Tracks a video"),
+        (presence, "frames with a mask", "tracks", "Frames on which a track has a mask"),
+    ):
+        if values:
+            caption = f"{caption}: {min(values)} to {max(values)}, {np.mean(values):.1f} on average."
+            page.figure(histogram({"": values}, xlabel, ylabel), caption)
 
 
-def _class_plot(counts: dict[int, int], categories: dict[int, str]) -> Figure:
-    shown = sorted(counts, key=lambda category_id: -counts[category_id])[:MAX_BARS]
+def _class_plot(counts: Counter[int], categories: dict[int, str]) -> Figure:
+    shown = sorted(sorted(categories), key=lambda category_id: -counts[category_id])[:MAX_BARS]
     figure = Figure(figsize=(6, 0.8 + 0.22 * len(shown)))
     axes = figure.subplots()
     labels = [plot_text(categories[category_id], 30) for category_id in shown]

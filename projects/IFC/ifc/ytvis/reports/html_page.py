@@ -4,6 +4,7 @@
 import base64
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -157,13 +158,5 @@ class HtmlPage:
 
 def _is_numeric(cells: Sequence[str]) -> bool:
     """Whether a column holds at least one number and nothing else but dashes."""
-    values = [cell.removesuffix("%").strip() for cell in cells if cell != "–"]
-    return bool(values) and all(_is_number(value) for value in values)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    values = [cell for cell in cells if cell != "–"]
+    return bool(values) and all(re.fullmatch(r"[+-]?\d+(\.\d+)?%?", value) for value in values)
