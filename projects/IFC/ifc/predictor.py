@@ -18,7 +18,7 @@ from torch import Tensor
 from .data.loaders import class_names
 from .engine.checkpoint import IfcCheckpointer
 from .engine.config_file import build_model, setup_config
-from .inference import FinishedInstances, FrameMasks, StreamOutput, VideoPrediction
+from .inference import FinishedInstances, StreamOutput, VideoPrediction
 from .video import open_frames
 from .video.read_ahead import ReadablePart, read_ahead
 from .ytvis.masks import Rle
@@ -28,6 +28,7 @@ READING_THREADS = 2  # beside the one that decodes: they resize
 SEGMENTER_DEFAULTS = ("MODEL.IFC.PRECISION", "auto")
 
 Video = str | os.PathLike | Iterable[np.ndarray]
+Size = tuple[int, int]  # height, width
 
 
 @dataclass(frozen=True)
@@ -152,10 +153,10 @@ class VideoSegmenter:
             IncompleteVideoError: if reading ended with an error after some frames. It holds what was found in them.
             ValueError: if there is no frame, or the first one cannot be used.
         """
-        reading = _Reading(self, video)
-        prediction = self.model.inference(reading.frames, reading.size)
-        if (error := reading.frames.error) is not None:
-            raise IncompleteVideoError(prediction, error) from error
+        frames, size = self._read(video)
+        prediction = self.model.inference(frames, size)
+        if frames.error is not None:
+            raise IncompleteVideoError(prediction, frames.error) from frames.error
         return prediction
 
     def stream(self, video: Video, frames_at_once: int = 1) -> Iterator[SegmentedFrame]:
@@ -172,15 +173,13 @@ class VideoSegmenter:
         """
         if frames_at_once < 1:
             raise ValueError(f"frames_at_once: found {frames_at_once}, expected at least 1")
-        reading = _Reading(self, video)
-        stream = self.model.inference.stream(reading.size)
-        known = _KnownInstances()
-        frames = iter(reading.frames)
-        while batch := list(itertools.islice(frames, frames_at_once)):
-            yield from known.segmented(stream.push(batch), stream.running_instances())
-        yield from known.segmented(stream.finish(), None)
-        if reading.frames.error is not None:
-            raise reading.frames.error
+        frames, size = self._read(video)
+        stream, classes, waiting = self.model.inference.stream(size), {}, iter(frames)
+        while batch := list(itertools.islice(waiting, frames_at_once)):
+            yield from _with_classes(stream.push(batch), stream.running_instances(), classes)
+        yield from _with_classes(stream.finish(), None, classes)
+        if frames.error is not None:
+            raise frames.error
 
     def segment_image(self, image: np.ndarray) -> Instances:
         """The instances of an image, (H, W, 3) uint8 RGB: `pred_boxes`, `pred_masks` (N, H, W) bool, `scores` and
@@ -216,6 +215,19 @@ class VideoSegmenter:
             raise ValueError(f"{name}: found an array {frame.shape} of {frame.dtype}, expected {expected}")
         self.require_size(*frame.shape[:2], name)
 
+    def _read(self, video: Video) -> tuple[ReadablePart[Tensor], Size]:
+        """A video's frames as the network takes them, read ahead, and its (height, width)."""
+        if isinstance(video, str | os.PathLike):
+            source = open_frames(video)
+            self.require_size(*source.size, str(video))
+        else:
+            source = self._copies(video)
+        frames = read_ahead(lambda frame: (frame.shape[:2], self._to_input(frame)), source, workers=READING_THREADS)
+        first = next(frames, None)
+        if first is None:
+            raise ValueError("the video has no frames, expected at least 1")
+        return ReadablePart(_of_one_size(itertools.chain([first], frames))), first[0]
+
     def _copies(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """The frames, checked, in memory of their own: who made them may use theirs again while these wait."""
         for index, frame in enumerate(frames):
@@ -234,61 +246,30 @@ def to_input(frame: np.ndarray, resize: T.Augmentation, is_bgr: bool) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
 
 
-class _Reading:
-    """A video's frames as the network takes them, read ahead.
+def _of_one_size(frames: Iterable[tuple[Size, Tensor]]) -> Iterator[Tensor]:
+    expected = None
+    for index, (size, frame) in enumerate(frames):
+        expected = expected or size
+        if size != expected:
+            found, before = ("{} x {}".format(*x) for x in (size, expected))
+            raise ValueError(f"frame {index}: found {found} pixels, expected the {before} of the frames before")
+        yield frame
 
-    Attributes:
-        frames: uint8 (3, h, w) each, up to the first that cannot be read.
-        size: (height, width) of the video.
 
-    Raises:
-        ValueError: if not one frame can be read.
+def _with_classes(
+    output: StreamOutput, running: FinishedInstances | None, classes: dict[int, tuple[int, float]]
+) -> Iterator[SegmentedFrame]:
+    """The frames that became final. `classes` has the label and score of each instance, as long as frames with it may
+    come: here it learns of those that ended and of those that are `running`, and forgets the others.
     """
-
-    def __init__(self, segmenter: VideoSegmenter, video: Video):
-        if isinstance(video, str | os.PathLike):
-            source = open_frames(video)
-            segmenter.require_size(*source.size, str(video))
-        else:
-            source = segmenter._copies(video)
-        frames = read_ahead(
-            lambda frame: (frame.shape[:2], segmenter._to_input(frame)), source, workers=READING_THREADS
-        )
-        first = next(frames, None)
-        if first is None:
-            raise ValueError("the video has no frames, expected at least 1")
-        self.size: tuple[int, int] = first[0]
-        self.frames = ReadablePart(self._of_one_size(itertools.chain([first], frames)))
-
-    def _of_one_size(self, frames: Iterable[tuple[tuple[int, int], Tensor]]) -> Iterator[Tensor]:
-        for index, (size, frame) in enumerate(frames):
-            if size != self.size:
-                found, expected = ("{} x {}".format(*x) for x in (size, self.size))
-                raise ValueError(f"frame {index}: found {found} pixels, expected the {expected} of the frames before")
-            yield frame
-
-
-class _KnownInstances:
-    """The most probable class of each instance, as long as frames with it may come."""
-
-    def __init__(self) -> None:
-        self._classes: dict[int, tuple[int, float]] = {}
-
-    def segmented(self, output: StreamOutput, running: FinishedInstances | None) -> Iterator[SegmentedFrame]:
-        """What became final, with the classes of the instances that ended and of those that did not."""
-        for instances in (*output.instances, *([] if running is None else [running])):
-            scores, labels = instances.class_probs[:, :-1].max(1)
-            known = zip(labels.tolist(), scores.tolist(), strict=True)
-            self._classes |= dict(zip(instances.ids.tolist(), known, strict=True))
-        for frame in output.frames:
-            yield self._with_classes(frame)
-        live = set() if running is None else set(running.ids.tolist())
-        self._classes = {i: known for i, known in self._classes.items() if i in live}
-
-    def _with_classes(self, frame: FrameMasks) -> SegmentedFrame:
-        classes = {i: self._classes[i] for i in frame.masks}
-        labels = {i: label for i, (label, _) in classes.items()}
-        return SegmentedFrame(frame.index, frame.masks, labels, {i: score for i, (_, score) in classes.items()})
+    for instances in (*output.instances, *([] if running is None else [running])):
+        scores, labels = instances.class_probs[:, :-1].max(1)
+        classes |= zip(instances.ids.tolist(), zip(labels.tolist(), scores.tolist(), strict=True), strict=True)
+    for frame in output.frames:
+        labels, scores = ({i: classes[i][part] for i in frame.masks} for part in range(2))
+        yield SegmentedFrame(frame.index, frame.masks, labels, scores)
+    for i in classes.keys() - ([] if running is None else running.ids.tolist()):
+        del classes[i]
 
 
 class _WholeCheckpointer(IfcCheckpointer):
