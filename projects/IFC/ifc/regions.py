@@ -55,7 +55,8 @@ def timed_regions(
         clock: seconds, such as time.process_time.
 
     Yields:
-        Seconds by region, in the order in which they were first entered; complete when the block has ended.
+        Seconds by region, in the order in which they were first entered, `rest` the last; complete when the block has
+        ended.
     """
     timer = _RegionTimer(device, clock)
     token = _timer.set(timer)
@@ -64,6 +65,7 @@ def timed_regions(
         yield timer.seconds
     finally:
         timer.leave()
+        timer.seconds[rest] = timer.seconds.pop(rest)
         _timer.reset(token)
 
 

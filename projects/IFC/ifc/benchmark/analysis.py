@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import detectron2  # noqa: F401 - before fvcore, so that ifc silences what they script
 import torch
 from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis, flop_count_table, parameter_count
 from fvcore.nn.jit_handles import generic_activation_jit, get_shape

@@ -4,6 +4,7 @@
 import statistics
 import tempfile
 import time
+import warnings
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ def run(args: Namespace) -> Report:
     Raises:
         OSError, ValueError: for a wrong config or argument.
     """
+    warnings.filterwarnings("ignore", module="detectron2")  # of how the plain mapper's functions make tensors
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     report: Report = {}
