@@ -13,12 +13,11 @@ Evaluate with windows of F frames:
 With MODEL.DEVICE cpu, --num-gpus is the number of processes on the CPU.
 """
 
-import argparse
-
 from ifc.cli.arguments import add_training_options
+from ifc.cli.program import command_line
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     add_training_options(parser)
     args = parser.parse_args()
     from ifc.cli.training import run  # after --help, which needs no torch
