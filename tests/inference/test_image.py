@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ifc.inference import infer_image
-from ifc.inference.image import mask_bounds
+from ifc.inference.image import infer_image, mask_bounds
 
 
 @settings(max_examples=60, deadline=None)

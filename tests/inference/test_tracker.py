@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference.dense_tracker import Window, random_windows, track
 
-from ifc.inference import ClipInstances, ClipTracker
+from ifc.inference.live_instances import ClipInstances
+from ifc.inference.tracker import ClipTracker
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]

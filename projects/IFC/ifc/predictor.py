@@ -137,7 +137,8 @@ class VideoSegmenter:
         Args:
             config_file: a config of IFC.
             weights: a checkpoint of its model.
-            opts: keys and values that win over the config's, such as ["MODEL.DEVICE", "cpu"].
+            opts: keys and values that win over the config's, such as ["MODEL.DEVICE", "cpu"]. MODEL.IFC.PRECISION is
+                "auto" where neither says otherwise.
 
         Raises:
             OSError, ValueError: for a wrong config, key, value or checkpoint.

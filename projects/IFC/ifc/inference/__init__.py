@@ -4,18 +4,14 @@
 import detectron2.modeling  # noqa: F401 - first, so that ifc registers while nothing of it is half imported
 
 from .accelerated_network import COMPILE_MODES, PRECISIONS, InferenceNetwork
-from .image import infer_image
-from .live_instances import ClipInstances, FinishedInstances
+from .live_instances import FinishedInstances
 from .results import FrameMasks, Track, VideoPrediction
 from .settings import InferenceSettings
-from .tracker import ClipTracker
-from .video import StreamOutput, VideoInference, VideoStream
+from .video import StreamOutput, VideoInference
 
 __all__ = [
     "COMPILE_MODES",
     "PRECISIONS",
-    "ClipInstances",
-    "ClipTracker",
     "FinishedInstances",
     "FrameMasks",
     "InferenceNetwork",
@@ -24,6 +20,4 @@ __all__ = [
     "Track",
     "VideoInference",
     "VideoPrediction",
-    "VideoStream",
-    "infer_image",
 ]

@@ -33,7 +33,7 @@ class InferenceNetwork:
     """An `IfcNetwork` for inference on videos.
 
     It runs a copy of the network that has weights of its own where they differ, and shares the others: in float32 those
-    of the convolutions, which are 101 MB of R-50's 157. The copy is made by the first `prepare`, and again by the first
+    of the convolutions, which are 105 MB of R-50's 157. The copy is made by the first `prepare`, and again by the first
     one after weights have changed; a compiled one is compiled again then, too.
 
     Args:

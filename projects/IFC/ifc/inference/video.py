@@ -9,7 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 
 import numpy as np
 import torch
@@ -113,11 +113,10 @@ class VideoStream:
         Raises:
             ValueError: see `push` and `finish`.
         """
-        iterator = each_in_region("decoding", frames)
-        for first in islice(iterator, 1):
-            size = self._settings.frames_per_batch or num_frames_that_fit(self._engine.network.device, first.shape[-2:])
-            for batch in _batches(chain([first], iterator), size):
-                yield self.push(batch)
+        iterator, size = each_in_region("decoding", frames), self._settings.frames_per_batch
+        for first in iterator:
+            size = size or num_frames_that_fit(self._engine.network.device, first.shape[-2:])
+            yield self.push([first, *islice(iterator, size - 1)])
         yield self.finish()
 
     @torch.no_grad()
@@ -268,10 +267,3 @@ class _FeatureBuffer:
         """Forget the batches that lie before frame `before`."""
         while self._batches and self._batches[0][0] + len(self._batches[0][1]) <= before:
             self._batches.popleft()
-
-
-def _batches(frames: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
-    """Lists of up to `size` frames."""
-    iterator = iter(frames)
-    while batch := list(islice(iterator, size)):
-        yield batch

@@ -56,7 +56,8 @@ class ClipCriterion(nn.Module):
             metrics: `class_error` (percent, of the last layer's matched queries) and `cardinality_error` (instances,
                 of every layer): for the log, without gradient.
         """
-        num_instances = self._num_instances(targets, layers[-1][0].device)
+        counts = torch.tensor([len(target.labels) for target in targets], device=layers[-1][0].device)
+        num_instances = _mean_over_processes(counts.sum()).clamp(min=1)
         losses: dict[str, Tensor] = {}
         metrics: dict[str, Tensor] = {}
         for i, (pred_logits, pred_masks) in enumerate(layers):
@@ -65,16 +66,9 @@ class ClipCriterion(nn.Module):
             layer_losses = self._label_loss(pred_logits, targets, matches)
             layer_losses |= self._mask_losses(pred_masks, targets, matches, num_instances)
             losses |= {name + suffix: loss for name, loss in layer_losses.items()}
-            metrics["cardinality_error" + suffix] = _cardinality_error(pred_logits, targets)
+            metrics["cardinality_error" + suffix] = _cardinality_error(pred_logits, counts)
         metrics["class_error"] = _class_error(pred_logits, targets, matches)
         return losses, metrics
-
-    def _num_instances(self, targets: list[ClipTarget], device: torch.device) -> Tensor:
-        """Instances a process, at least 1: scalar tensor, so that no device waits for the host."""
-        total = torch.tensor([sum(len(target.labels) for target in targets)], dtype=torch.float32, device=device)
-        if comm.get_world_size() > 1:
-            torch.distributed.all_reduce(total)
-        return (total / comm.get_world_size()).clamp(min=1)[0]
 
     def _label_loss(self, pred_logits: Tensor, targets: list[ClipTarget], matches) -> dict[str, Tensor]:
         classes = torch.full(pred_logits.shape[:2], self.num_classes, dtype=torch.int64, device=pred_logits.device)
@@ -105,13 +99,18 @@ def _keep_empty_weight(criterion: ClipCriterion, state_dict: dict[str, Tensor], 
     state_dict[f"{prefix}empty_weight"] = criterion.empty_weight
 
 
+def _mean_over_processes(number: Tensor) -> Tensor:
+    """Scalar tensor → the same in every process, without a wait of the host for a device."""
+    if comm.get_world_size() > 1:
+        torch.distributed.all_reduce(number)
+    return number / comm.get_world_size()
+
+
 @torch.no_grad()
-def _cardinality_error(pred_logits: Tensor, targets: list[ClipTarget]) -> Tensor:
-    """Mean over the clips of |queries whose best class is an object - instances|."""
-    no_object = pred_logits.shape[-1] - 1
-    found = (pred_logits.argmax(-1) != no_object).sum(1)
-    wanted = torch.tensor([len(target.labels) for target in targets], device=pred_logits.device)
-    return (found - wanted).abs().float().mean()
+def _cardinality_error(pred_logits: Tensor, counts: Tensor) -> Tensor:
+    """Mean over the clips of |queries whose best class is an object - instances|, of which there are `counts`, (B,)."""
+    found = (pred_logits.argmax(-1) != pred_logits.shape[-1] - 1).sum(1)
+    return (found - counts).abs().float().mean()
 
 
 @torch.no_grad()
