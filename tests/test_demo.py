@@ -334,7 +334,7 @@ def test_wrong_inputs_are_named_before_any_work(run, files, tmp_path):
         ([], ["MODEL.IFC.HIDDEN_DIM", "64"], "MODEL.WEIGHTS: expected a checkpoint of this config's model"),
         ([], ["MODEL.IFC.NUM_CLASSES", "5"], "MODEL.IFC.NUM_CLASSES: found 5, expected the 6 classes of shapes_val"),
         ([], ["MODEL.NO_SUCH_KEY", "1"], "NO_SUCH_KEY"),
-        ([], ["DATASETS.TEST", "('nothing',)"], "DATASETS.TEST: found 'nothing', expected a registered data set"),
+        ([], ["DATASETS.TEST", "('nothing',)"], "data set 'nothing' is not registered"),
         ([], ["DATASETS.TEST", "()"], "DATASETS.TEST: found no data set"),
         (["--scale", "999"], [], "clip.mp4: found frames of 96x64 (width x height), to be drawn 999 times as large"),
     ],
