@@ -11,7 +11,7 @@ import torch
 from detectron2.structures import BoxMode
 
 from ifc.data import records
-from ifc.data.records import PackedList, PackedRecords
+from ifc.data.records import PackedRecords
 
 RLE = {"size": [2, 3], "counts": "06"}
 RECORDS = [
@@ -53,29 +53,6 @@ def test_items_are_made_anew():
     packed[0]["annotations"].pop()
     packed[0]["annotations"][0]["category_id"] = 5
     assert plain(packed) == RECORDS
-
-
-def test_a_packed_list_reads_as_a_list():
-    segmentations = PackedRecords(RECORDS)[0]["annotations"][0]["segmentations"]
-    expected = RECORDS[0]["annotations"][0]["segmentations"]
-    assert isinstance(segmentations, PackedList) and len(segmentations) == 3
-    assert list(segmentations) == [segmentations[index] for index in range(3)] == expected
-    assert (segmentations[-1], segmentations[1:], segmentations[::-1]) == (expected[2], expected[1:], expected[::-1])
-    with pytest.raises(IndexError):
-        segmentations[3]
-    for copied in (copy.copy(segmentations), copy.deepcopy(segmentations), pickle.loads(pickle.dumps(segmentations))):
-        assert type(copied) is list and copied == expected
-
-
-def test_only_what_is_asked_for_is_unpacked(monkeypatch):
-    packed, pieces = PackedRecords(RECORDS), []
-    unpack = PackedRecords.unpack
-    monkeypatch.setattr(PackedRecords, "unpack", lambda self, piece: pieces.append(piece) or unpack(self, piece))
-    record = packed[0]
-    assert pieces == [0]
-    record["annotations"][0]["segmentations"][2]
-    record["annotations"][1]["bboxes"][1]
-    assert pieces == [0, 4 + 2, 4 + 3 + 3 + 1]  # four records, then their lists' entries
 
 
 def test_what_is_sent_to_another_process_is_a_handle():

@@ -227,18 +227,10 @@ def test_results_that_a_server_refuses_are_not_zipped(data_set, tmp_path):
     assert not (tmp_path / "results.zip").exists()
 
 
-@pytest.mark.parametrize(
-    ("outputs", "message"),
-    [
-        (_outputs(scores=[0.5, math.nan]), "two_videos, result of video 8: found score nan, expected a finite number"),
-        (_outputs(labels=[1, 2]), "two_videos, result of video 8: found label 2, expected one of the 2 categories"),
-        (_outputs(masks=[None]), "two_videos, result of video 8: found masks of 1 frames, expected 2"),
-    ],
-)
-def test_faulty_outputs_are_refused(data_set, tmp_path, outputs, message):
+def test_a_score_that_is_no_number_is_refused(data_set, tmp_path):
     name, _ = data_set
-    with pytest.raises(ValueError, match=message):
-        YTVISEvaluator(name, str(tmp_path)).process(_video(8), outputs)
+    with pytest.raises(ValueError, match="two_videos, result of video 8: found a score"):
+        YTVISEvaluator(name, str(tmp_path)).process(_video(8), _outputs(scores=[0.5, math.nan]))
 
 
 def test_a_faulty_data_set_is_refused_before_any_work(data_set, tmp_path):

@@ -47,6 +47,10 @@ class Trainer(DefaultTrainer):
         OSError, ValueError: a data set or a value of the config that cannot be used.
     """
 
+    build_optimizer = staticmethod(build_optimizer)
+    build_train_loader = staticmethod(build_train_loader)
+    build_test_loader = staticmethod(build_test_loader)
+
     def __init__(self, cfg: CfgNode):
         # DefaultTrainer's own constructor wraps the model for GPUs only and fixes the checkpointer's class.
         TrainerBase.__init__(self)
@@ -133,10 +137,6 @@ class Trainer(DefaultTrainer):
         return model
 
     @classmethod
-    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-        return build_optimizer(cfg, model)
-
-    @classmethod
     def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer):
         try:
             return super().build_lr_scheduler(cfg, optimizer)
@@ -144,14 +144,6 @@ class Trainer(DefaultTrainer):
             keys = ("LR_SCHEDULER_NAME", "MAX_ITER", "STEPS", "WARMUP_FACTOR", "WARMUP_ITERS", "WARMUP_METHOD")
             found = ", ".join(f"{key} {cfg.SOLVER[key]!r}" for key in keys)
             raise ValueError(f"SOLVER: found {found}, of which no schedule can be made: {error}") from error
-
-    @classmethod
-    def build_train_loader(cls, cfg: CfgNode) -> DataLoader:
-        return build_train_loader(cfg)
-
-    @classmethod
-    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
-        return build_test_loader(cfg, dataset_name)
 
     @classmethod
     def build_test_sets(cls, cfg: CfgNode) -> list[TestSet]:

@@ -44,13 +44,12 @@ class YTVISEvaluator(DatasetEvaluator):
             all but the main process.
     """
 
-    def __init__(self, dataset_name: str, output_dir: str, distributed: bool = True) -> None:
+    def __init__(self, dataset_name: str, output_dir: str) -> None:
         """
         Args:
             dataset_name: a registered data set; of its metadata `json_file` and `thing_dataset_id_to_contiguous_id` are
                 used.
             output_dir: where the main process writes results.json; made if missing.
-            distributed: gather the results of all processes in the main one; otherwise each process stands alone.
 
         Raises:
             ValueError: the data set's metadata or annotations are faulty. Nothing has been computed by then.
@@ -59,7 +58,6 @@ class YTVISEvaluator(DatasetEvaluator):
         self._logger = logging.getLogger(__name__)
         self._dataset_name = dataset_name
         self._output_dir = output_dir
-        self._distributed = distributed
         metadata = MetadataCatalog.get(dataset_name)
         for field in ("json_file", "thing_dataset_id_to_contiguous_id"):
             if metadata.get(field) is None:
@@ -71,7 +69,7 @@ class YTVISEvaluator(DatasetEvaluator):
         self._incomplete: dict[int, str] = {}  # of each video that could be read in part only, what was wrong
         self.incomplete = ""
         self._ground_truth: GroundTruth | None = None  # where the numbers are computed
-        if comm.is_main_process() or not distributed:
+        if comm.is_main_process():
             self._ground_truth = read_ground_truth(metadata.json_file)
 
     def reset(self) -> None:
@@ -84,40 +82,32 @@ class YTVISEvaluator(DatasetEvaluator):
         """Take the result of one video; of a video that comes twice, the first.
 
         Args:
-            inputs: one dataset dict, with "video_id" and "length", the number of frames.
+            inputs: one dataset dict, with "video_id".
             outputs: "pred_scores", "pred_labels" (contiguous) and "pred_masks" of N tracks; a track's masks are a
                 sequence of a compressed RLE, or None, for each frame, which tracks may share. "error" is there for a
                 video that could be read in part only.
 
         Raises:
-            ValueError: the result is not one of this video and data set.
+            ValueError: a score is not finite.
         """
-        if len(inputs) != 1:
-            raise ValueError(f"YTVISEvaluator: found a batch of {len(inputs)} videos, expected one")
-        video_id, length = inputs[0]["video_id"], inputs[0]["length"]
+        (video,) = inputs
+        video_id = video["video_id"]
         if video_id in self._results:
             return
         tracks = zip(outputs["pred_scores"], outputs["pred_labels"], outputs["pred_masks"], strict=True)
-        results = []
-        for score, label, masks in tracks:
-            where = f"Data set {self._dataset_name}, result of video {video_id}"
-            if not math.isfinite(score):
-                raise ValueError(f"{where}: found score {score}, expected a finite number")
-            if label not in self._category_ids:
-                raise ValueError(
-                    f"{where}: found label {label}, expected one of the {len(self._category_ids)} categories"
-                )
-            if len(masks) != length:
-                raise ValueError(f"{where}: found masks of {len(masks)} frames, expected {length}")
-            results.append(
-                {
-                    "video_id": video_id,
-                    "category_id": self._category_ids[label],
-                    "score": float(score),
-                    "segmentations": masks,
-                }
+        self._results[video_id] = [
+            {
+                "video_id": video_id,
+                "category_id": self._category_ids[label],
+                "score": float(score),
+                "segmentations": masks,
+            }
+            for score, label, masks in tracks
+        ]
+        if not all(math.isfinite(track["score"]) for track in self._results[video_id]):
+            raise ValueError(
+                f"Data set {self._dataset_name}, result of video {video_id}: found a score that is no number"
             )
-        self._results[video_id] = results
         if "error" in outputs:
             message = f"video {video_id} could be read in part only: {outputs['error']}"
             self._logger.error(f"Data set {self._dataset_name}, {message}")
@@ -133,13 +123,10 @@ class YTVISEvaluator(DatasetEvaluator):
         Raises:
             ValueError: the results are not such as a server or the metric takes, in all detail.
         """
-        if self._distributed:
-            comm.synchronize()
-            gathered = comm.gather((self._results, self._incomplete), dst=0)
-            if not comm.is_main_process():
-                return OrderedDict()
-        else:
-            gathered = [(self._results, self._incomplete)]
+        comm.synchronize()
+        gathered = comm.gather((self._results, self._incomplete), dst=0)
+        if not comm.is_main_process():
+            return OrderedDict()
         by_video = _merge([results for results, _ in gathered])
         incomplete = _merge([messages for _, messages in gathered])
         del gathered
