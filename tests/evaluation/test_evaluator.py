@@ -229,7 +229,7 @@ def test_results_that_a_server_refuses_are_not_zipped(data_set, tmp_path):
 
 def test_a_score_that_is_no_number_is_refused(data_set, tmp_path):
     name, _ = data_set
-    with pytest.raises(ValueError, match="two_videos, result of video 8: found a score"):
+    with pytest.raises(ValueError, match="two_videos, video 8: found a score"):
         YTVISEvaluator(name, str(tmp_path)).process(_video(8), _outputs(scores=[0.5, math.nan]))
 
 
