@@ -105,9 +105,7 @@ class YTVISEvaluator(DatasetEvaluator):
             for score, label, masks in tracks
         ]
         if not all(math.isfinite(track["score"]) for track in self._results[video_id]):
-            raise ValueError(
-                f"Data set {self._dataset_name}, result of video {video_id}: found a score that is no number"
-            )
+            raise ValueError(f"Data set {self._dataset_name}, video {video_id}: found a score that is not finite")
         if "error" in outputs:
             message = f"video {video_id} could be read in part only: {outputs['error']}"
             self._logger.error(f"Data set {self._dataset_name}, {message}")
