@@ -29,12 +29,12 @@ def test_clip_output(name, memory_format):
     frames = torch.from_numpy(golden["frames"])
     images = model.normalize(frames).contiguous(memory_format=memory_format)
     with torch.no_grad():
-        features, padding = model.detr.backbone[0](images, [tuple(frames.shape[-2:])] * len(frames))
-        encoded = model.detr.encode_frames(images)
+        features = model.detr.backbone[0]["backbone"](images)
+        encoded = model.detr.encode_frames(images, [tuple(frames.shape[-2:])] * len(frames))
         output = model.detr.predict_clips(encoded, len(frames))
         clip_output = model._predict_layers([{"image": list(frames)}])[0][-1]
 
-    assert padding is None
+    assert encoded.key_padding is None
     # Convolutions round otherwise in the other format, and a hundred layers make 3e-4 of it. In res5's means of up to
     # 300, float32 itself is as coarse as 3e-5.
     is_other = memory_format == torch.channels_last

@@ -1,20 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import numpy as np
 import pytest
 import torch
+from detectron2.config import get_cfg
+from detectron2.modeling import build_backbone
 
 from ifc.modeling import FrameFeatures, IfcNetwork, LayerSettings, Transformer
+from ifc.modeling.network import padding_mask
 
-from .test_backbone import narrow_backbone
+
+def narrow_backbone(features: list[str]):
+    cfg = get_cfg()
+    cfg.MODEL.BACKBONE.FREEZE_AT = 0
+    cfg.MODEL.RESNETS.OUT_FEATURES = features
+    cfg.MODEL.RESNETS.STEM_OUT_CHANNELS = 8
+    cfg.MODEL.RESNETS.WIDTH_PER_GROUP = 8
+    cfg.MODEL.RESNETS.RES2_OUT_CHANNELS = 16
+    return build_backbone(cfg)
+
+
+LAYERS = LayerSettings(dim=32, num_heads=4, dim_feedforward=64, dropout=0.1, pre_norm=False)
+
+
+def make_network(features: list[str]) -> IfcNetwork:
+    torch.manual_seed(0)
+    transformer = Transformer(LAYERS, enc_layers=2, dec_layers=2, num_memory=3)
+    return IfcNetwork(narrow_backbone(features), transformer, num_classes=5, num_queries=7).eval()
 
 
 @pytest.fixture(scope="module")
 def network() -> IfcNetwork:
-    torch.manual_seed(0)
-    layers = LayerSettings(dim=32, num_heads=4, dim_feedforward=64, dropout=0.1, pre_norm=False)
-    transformer = Transformer(layers, enc_layers=2, dec_layers=2, num_memory=3)
-    backbone = narrow_backbone(["res2", "res3", "res4", "res5"])
-    return IfcNetwork(backbone, transformer, num_classes=5, num_queries=7).eval()
+    return make_network(["res2", "res3", "res4", "res5"])
 
 
 @pytest.mark.parametrize("size", [(32, 32), (70, 110)])
@@ -54,3 +71,20 @@ def test_padding_is_masked_and_memory_tokens_are_not(network):
         assert not torch.allclose(
             network.predict_clips(padded, 1).pred_logits, network.predict_clips(whole, 1).pred_logits, atol=1e-4
         )
+
+
+def test_padding_mask_is_true_outside_each_frame():
+    sizes = [(70, 100), (64, 128), (33, 31)]
+    mask = padding_mask(sizes, 32, (3, 4), torch.device("cpu")).numpy()
+    for frame, (height, width) in zip(mask, sizes, strict=True):
+        for y, x in np.ndindex(frame.shape):
+            assert frame[y, x] == (y * 32 >= height or x * 32 >= width)
+
+
+def test_no_mask_where_nothing_is_padded():
+    assert padding_mask([(70, 100), (65, 97)], 32, (3, 4), torch.device("cpu")) is None
+
+
+def test_missing_feature_is_named():
+    with pytest.raises(ValueError, match="MODEL.RESNETS.OUT_FEATURES: expected res3, .*found .*res4"):
+        make_network(["res4", "res5"])

@@ -113,7 +113,7 @@ def resnet50_convolutions(size: int) -> int:
 
 
 def test_resnet50_by_hand():
-    backbone = build_network(BASE).backbone[0].backbone.eval()
+    backbone = build_network(BASE).backbone[0]["backbone"].eval()
     flops = count_flops(backbone, torch.zeros(1, 3, 224, 224))
     convolutions = flops.by_operator()["conv"]
     assert convolutions == resnet50_convolutions(224)

@@ -3,7 +3,6 @@
 
 import detectron2.modeling  # noqa: F401 - first, so that ifc registers while nothing of it is half imported
 
-from .backbone import MaskedBackbone
 from .mask_head import MaskHead
 from .network import ClipPrediction, FrameFeatures, IfcNetwork
 from .normalization import FrameNormalizer
@@ -16,6 +15,5 @@ __all__ = [
     "IfcNetwork",
     "LayerSettings",
     "MaskHead",
-    "MaskedBackbone",
     "Transformer",
 ]

@@ -13,7 +13,6 @@ from detectron2.modeling import Backbone
 from torch import Tensor, nn
 
 from ..regions import region
-from .backbone import MaskedBackbone
 from .mask_head import MLP, MaskHead
 from .position_encoding import sine_position
 from .transformer import Transformer
@@ -88,9 +87,10 @@ class IfcNetwork(nn.Module):
 
     def __init__(self, backbone: Backbone, transformer: Transformer, *, num_classes: int, num_queries: int):
         super().__init__()
-        masked_backbone = MaskedBackbone(backbone)
-        shapes, dim = masked_backbone.output_shape(), transformer.dim
-        self.backbone = nn.ModuleList([masked_backbone])  # the checkpoints' name is backbone.0
+        shapes, dim = backbone.output_shape(), transformer.dim
+        if not {"res3", "res4", "res5"} <= shapes.keys():
+            raise ValueError(f"MODEL.RESNETS.OUT_FEATURES: expected res3, res4, res5 in it, found {sorted(shapes)}")
+        self.backbone = nn.ModuleList([nn.ModuleDict({"backbone": backbone})])  # the checkpoints' name
         self.input_proj = nn.Conv2d(shapes["res5"].channels, dim, 1)
         self.transformer = transformer
         self.query_embed = nn.Embedding(num_queries, dim)
@@ -104,9 +104,12 @@ class IfcNetwork(nn.Module):
             image_sizes: (height, width) of each frame before padding; None if nothing is padded.
         """
         with region("backbone"):
-            features, padding = self.backbone[0](images, image_sizes)
+            backbone = self.backbone[0]["backbone"]
+            features = backbone(images)
         cells = self.input_proj(features["res5"])  # (N, D, h, w)
         grid_size = tuple(cells.shape[-2:])
+        stride = backbone.output_shape()["res5"].stride
+        padding = None if image_sizes is None else padding_mask(image_sizes, stride, grid_size, cells.device)
         # Without padding every frame has the same position encoding: computed once, expanded as a view.
         valid = torch.ones((1, *grid_size), dtype=torch.bool, device=cells.device) if padding is None else ~padding
         position = sine_position(valid, cells.shape[1]).to(cells.dtype).expand(len(cells), -1, -1, -1)
@@ -140,3 +143,25 @@ class IfcNetwork(nn.Module):
         # Frame by frame, as pixels lie in memory: over a whole clip, the product would copy them.
         masks = weights[:, None] @ pixels.flatten(3)  # (B, T, Q, h₃·w₃)
         return masks.unflatten(3, pixels.shape[-2:]).transpose(1, 2)
+
+
+def padding_mask(
+    image_sizes: Sequence[tuple[int, int]], stride: int, grid_size: tuple[int, int], device: torch.device
+) -> Tensor | None:
+    """Which cells of a feature grid hold padding alone.
+
+    Args:
+        image_sizes: (height, width) of each of the N frames before padding, in pixels.
+        stride: pixels a cell.
+        grid_size: (h, w) of the padded grid.
+
+    Returns:
+        (N, h, w) bool, True outside ceil(height / stride) × ceil(width / stride); None if nothing is padded.
+    """
+    valid = [(-(-height // stride), -(-width // stride)) for height, width in image_sizes]
+    if all(size == tuple(grid_size) for size in valid):
+        return None
+    valid_heights, valid_widths = torch.tensor(valid, device=device).unbind(1)  # (N,) each
+    rows = torch.arange(grid_size[0], device=device) >= valid_heights[:, None]  # (N, h)
+    columns = torch.arange(grid_size[1], device=device) >= valid_widths[:, None]  # (N, w)
+    return rows[:, :, None] | columns[:, None, :]
