@@ -31,12 +31,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     # SciPy, which --help can do without.
-    from ifc.ytvis.metric.comparison import compare
+    from ifc.ytvis.metric.comparison import compare_results
     from ifc.ytvis.reports.text import comparison_text
 
     if args.json is not None:
         refuse_input(args.json, [args.gt, args.first, args.second])
-    report = compare(args.gt, args.first, args.second, args.score)
+    report = compare_results(args.gt, args.first, args.second, args.score)
     print(comparison_text(report, args.score))
     if args.json is not None:
         write_json(args.json, report, indent=2)

@@ -28,7 +28,7 @@ def test_different_masks_are_counted(monkeypatch):
         "encode_masks",
         lambda frames, size: [encode([-f[:1]], size)[0] + encode([f[1:]], size)[0] for f in frames],
     )
-    column = rle.compare([shape_logits(4, (6, 10))] * 2, (48, 80), torch.device("cpu"), repeat=1)
+    column = rle.compare_ways([shape_logits(4, (6, 10))] * 2, (48, 80), torch.device("cpu"), repeat=1)
     assert column["different masks"] == 2
 
 

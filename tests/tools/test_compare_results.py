@@ -8,7 +8,7 @@ import pytest
 from pycocotools import mask as mask_utils
 from tools.loading import load_tool
 
-from ifc.ytvis.metric.comparison import compare
+from ifc.ytvis.metric.comparison import compare_results
 from ifc.ytvis.reports.text import comparison_text
 
 
@@ -75,9 +75,9 @@ def test_numbers_by_hand(tool, write, tmp_path, capsys):
 
 def test_a_file_with_itself_and_no_tracks(write, tmp_path):
     same = write("a.json", [result(10, 0.9), result(9, 0.8)])
-    report = compare(tmp_path / "gt.json", same, same, 0.3)
+    report = compare_results(tmp_path / "gt.json", same, same, 0.3)
     assert (report["mean_iou"], report["lowest_iou"], report["largest_score_change"]) == (1, 1, 0)
-    report = compare(tmp_path / "gt.json", same, same, 0.99)
+    report = compare_results(tmp_path / "gt.json", same, same, 0.99)
     assert report["pairs"] == 0 and report["mean_iou"] is None
     assert "0.99 or more: 0" in comparison_text(report, 0.99)
 

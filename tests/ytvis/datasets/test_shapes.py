@@ -12,7 +12,7 @@ import pytest
 from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 
-from ifc.ytvis.datasets.shapes import CATEGORIES, objects, render_video, rendering, scene, write_coco, write_ytvis, writing
+from ifc.ytvis.datasets.shapes import CATEGORIES, objects, render_video, rendering, scene, write_coco, write_ytvis, dataset_files
 
 HEIGHT, WIDTH = 96, 144
 
@@ -335,14 +335,14 @@ def test_an_existing_split_is_not_overwritten_unasked(tmp_path):
 def test_an_interrupted_run_leaves_nothing_and_keeps_the_old_split(tmp_path, monkeypatch):
     write_ytvis(tmp_path, "train", 1, seed=0, image_size=(16, 16), length=1)
     before = relative_files(tmp_path)
-    render = writing.render_video
+    render = dataset_files.render_video
 
     def interrupted_at_the_second_video(*args, video_index, **kwargs):
         if video_index == 1:
             raise KeyboardInterrupt
         return render(*args, video_index=video_index, **kwargs)
 
-    monkeypatch.setattr(writing, "render_video", interrupted_at_the_second_video)
+    monkeypatch.setattr(dataset_files, "render_video", interrupted_at_the_second_video)
     for split, overwrite in (("val", False), ("train", True)):
         with pytest.raises(KeyboardInterrupt):
             write_ytvis(tmp_path, split, 3, seed=1, image_size=(16, 16), length=1, overwrite=overwrite)

@@ -11,7 +11,7 @@ from pycocotools import mask as mask_utils
 from ytvis.metric.random_cases import cases
 from ytvis.metric.video_coco import evaluate_groups_slowly
 
-from ifc.ytvis.ground_truth import Track, read_ground_truth
+from ifc.ytvis.ground_truth import MaskTrack, read_ground_truth
 from ifc.ytvis.metric import breakdown
 from ifc.ytvis.metric.breakdown import GroupNumbers
 from ifc.ytvis.metric.result_tracks import read_results
@@ -65,7 +65,7 @@ def track(*columns, size=(10, 100)):
         mask = np.zeros(size, dtype=np.uint8, order="F")
         mask[:, first or 0 : (first or 0) + 10] = 1
         masks.append(None if first is None else mask_utils.encode(mask))
-    return Track(masks, np.array([0 if first is None else 100 for first in columns]), 100.0)
+    return MaskTrack(masks, np.array([0 if first is None else 100 for first in columns]), 100.0)
 
 
 def test_motion_is_the_mean_iou_of_boxes_some_frames_apart():

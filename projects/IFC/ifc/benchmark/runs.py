@@ -81,7 +81,7 @@ def _timed_run(run: Callable, rest: str, device: torch.device, waits_for: torch.
     return seconds | {"total": sum(seconds.values()), "processor time": cpu_time}
 
 
-def compare(columns: dict[str, Column]) -> dict[str, Column]:
+def compare_variants(columns: dict[str, Column]) -> dict[str, Column]:
     """The columns, with how many times faster each is than the first."""
     first = next(iter(columns.values()))["total"]
     return {name: column | {"times faster": first / column["total"]} for name, column in columns.items()}

@@ -17,7 +17,7 @@ from ..predictor import READING_THREADS, to_input
 from ..video import VideoWriter, open_frames
 from ..video.read_ahead import read_ahead
 from .measuring import Column, Report
-from .runs import compare, load_configs, measure
+from .runs import compare_variants, load_configs, measure
 from .scripted import ScriptedNetwork
 from .shapes_data import INSTANCES, RENDERED_FRAMES, moving_shapes
 
@@ -34,10 +34,10 @@ def run(args: Namespace) -> Report:
         with VideoWriter(video, frame_rate=30) as writer:
             for frame in moving_shapes(args.length, args.output_size, INSTANCES, RENDERED_FRAMES):
                 writer.write(frame)
-        return compare({name: measure_config(cfg, args, video) for name, cfg in cfgs.items()})
+        return compare_variants({name: measure_inference(cfg, args, video) for name, cfg in cfgs.items()})
 
 
-def measure_config(cfg: CfgNode, args: Namespace, video: Path) -> Column:
+def measure_inference(cfg: CfgNode, args: Namespace, video: Path) -> Column:
     """The numbers of a config's model."""
     torch.manual_seed(0)
     model = build_model(cfg).eval()

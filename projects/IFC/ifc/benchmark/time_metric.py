@@ -11,7 +11,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from ..ytvis.files import write_json
-from ..ytvis.ground_truth import Track, read_ground_truth
+from ..ytvis.ground_truth import MaskTrack, read_ground_truth
 from ..ytvis.metric.result_tracks import read_results
 from ..ytvis.metric.video_ap import evaluate_tracks, track_ious
 from .measuring import MIB, Column, Report, host_memory, in_own_process, timed
@@ -112,7 +112,7 @@ def near_results(ground_truth: Content, num_results: int, num_categories: int) -
     return results
 
 
-def ious_pair_by_pair(results: Sequence[Track], annotated: Sequence[Track]) -> np.ndarray:
+def ious_pair_by_pair(results: Sequence[MaskTrack], annotated: Sequence[MaskTrack]) -> np.ndarray:
     """IoUs (D, G) of tracks as the official API computes them: of each pair, on each frame, by merging two masks."""
     ious = np.zeros((len(results), len(annotated)))
     for d, g in np.ndindex(ious.shape):

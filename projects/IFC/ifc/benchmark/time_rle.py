@@ -24,11 +24,11 @@ def run(args: Namespace) -> Report:
     device, report = torch.device(args.device), {}
     for num_masks in args.masks:
         logits = [shape_logits(num_masks, args.input_size, seed).to(device) for seed in range(args.frames)]
-        report[f"{num_masks} masks"] = compare(logits, tuple(args.output_size), device, args.repeat)
+        report[f"{num_masks} masks"] = compare_ways(logits, tuple(args.output_size), device, args.repeat)
     return report
 
 
-def compare(logits: Sequence[Tensor], output_size: tuple[int, int], device: torch.device, repeat: int) -> Column:
+def compare_ways(logits: Sequence[Tensor], output_size: tuple[int, int], device: torch.device, repeat: int) -> Column:
     """Milliseconds a frame of both ways on the frames' logits, and how many masks are not the same byte for byte."""
     ways = {"plain, ms a frame": encode_plainly, "from the borders, ms a frame": encode_masks}
     results = [encode(logits, output_size) for encode in ways.values()]  # which warms them up, too

@@ -12,7 +12,7 @@ from detectron2.utils.events import EventStorage
 from ..engine import Trainer
 from ..regions import region
 from .measuring import Column, Report
-from .runs import compare, load_configs, measure
+from .runs import compare_variants, load_configs, measure
 from .shapes_data import write_dataset
 
 DATASET = "benchmark_shapes"
@@ -31,10 +31,10 @@ def run(args: Namespace) -> Report:
         data = ["DATASETS.VIDEO_JSON", str([[DATASET, *paths]]), "DATASETS.TRAIN_RATIO", "[]", "OUTPUT_DIR", folder]
         for split in ("TRAIN", "TEST"):
             data += [f"DATASETS.{split}", f"('{DATASET}',)"]
-        return compare({name: measure_config(cfg, args) for name, cfg in load_configs(args, data).items()})
+        return compare_variants({name: measure_training(cfg, args) for name, cfg in load_configs(args, data).items()})
 
 
-def measure_config(cfg: CfgNode, args: Namespace) -> Column:
+def measure_training(cfg: CfgNode, args: Namespace) -> Column:
     """The numbers of a config's training; seconds are those of an iteration."""
     torch.manual_seed(0)
     trainer = Trainer(cfg)

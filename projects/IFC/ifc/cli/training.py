@@ -35,7 +35,7 @@ def main(args: Namespace, cfg: CfgNode) -> dict | None:
     print_anything()
     with one_clear_error():
         set_up(args, cfg)
-    return evaluate(args, cfg) if args.eval_only else train(args, cfg)
+    return evaluate_model(args, cfg) if args.eval_only else train(args, cfg)
 
 
 def set_up(args: Namespace, cfg: CfgNode) -> None:
@@ -60,7 +60,7 @@ def train(args: Namespace, cfg: CfgNode) -> dict | None:
         return trainer.train()
 
 
-def evaluate(args: Namespace, cfg: CfgNode) -> dict:
+def evaluate_model(args: Namespace, cfg: CfgNode) -> dict:
     """Evaluate MODEL.WEIGHTS (with --resume: the last checkpoint) on DATASETS.TEST; numbers by data set."""
     with one_clear_error():
         if not cfg.DATASETS.TEST:

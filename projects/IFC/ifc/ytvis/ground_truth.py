@@ -21,7 +21,7 @@ Key = tuple[int, int]  # video id, category id
 
 
 @dataclass(frozen=True)
-class Track:
+class MaskTrack:
     """An object through a video of T frames.
 
     `masks` has T entries, None where the object is absent; `mask_areas` (T,) int64 holds the pixels of each, 0 where
@@ -34,7 +34,7 @@ class Track:
 
 
 @dataclass(frozen=True)
-class AnnotatedTrack(Track):
+class AnnotatedTrack(MaskTrack):
     """A track of the ground truth. `areas` and `boxes` are the json's own, one a frame, or None."""
 
     annotation_id: int | None

@@ -34,7 +34,7 @@ class MaskError(ValueError):
         self.kind, self.field, self.found, self.expected = kind, field, found, expected
 
 
-class TrackMasks(NamedTuple):
+class CheckedMasks(NamedTuple):
     """The masks of N segmentations.
 
     Attributes:
@@ -48,7 +48,7 @@ class TrackMasks(NamedTuple):
     errors: dict[int, MaskError]
 
 
-def read_masks(segmentations: Sequence[Any], size: tuple[int, int], *, fill: bool = True) -> TrackMasks:
+def read_masks(segmentations: Sequence[Any], size: tuple[int, int], *, fill: bool = True) -> CheckedMasks:
     """The masks of the segmentations of a track, or of a frame, with all that is wrong with them.
 
     Args:
@@ -65,7 +65,7 @@ def read_masks(segmentations: Sequence[Any], size: tuple[int, int], *, fill: boo
             errors[index] = error
     for batch in _batches(masks):
         _check_runs(batch, masks, areas, errors, size)
-    return TrackMasks(masks, areas, dict(sorted(errors.items())))
+    return CheckedMasks(masks, areas, dict(sorted(errors.items())))
 
 
 def require_masks(

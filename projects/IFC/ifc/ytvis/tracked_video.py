@@ -14,7 +14,7 @@ Rle = dict[str, Any]  # {"size": [height, width], "counts": str}
 
 
 @dataclass(frozen=True)
-class Track:
+class NamedTrack:
     """An object through a video of T frames.
 
     Attributes:
@@ -42,7 +42,7 @@ class TrackedVideo:
 
     file_names: list[str]
     size: tuple[int, int]
-    tracks: list[Track]
+    tracks: list[NamedTrack]
     annotated: list[bool] = field(default_factory=list)
 
 

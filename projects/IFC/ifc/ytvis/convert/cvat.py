@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from ..tracked_video import Rle, Track, TrackedVideo, category_ids, encode
+from ..tracked_video import NamedTrack, Rle, TrackedVideo, category_ids, encode
 from ..values import MAX_NUMBER, expect
 from .outlines import find_frames, polygon_mask, rotated_box_mask
 from .xml_reader import place_of, read_xml
@@ -71,7 +71,7 @@ def _read_video(
         labels.setdefault(label)
         masks = _read_track(element, frames, size)
         if any(masks):
-            tracks.append(Track(label, masks))
+            tracks.append(NamedTrack(label, masks))
     return TrackedVideo(file_names, size, tracks)
 
 

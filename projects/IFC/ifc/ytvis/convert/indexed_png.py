@@ -16,7 +16,7 @@ import numpy as np
 
 from ..files import read_json, whole_folder, write_json
 from ..images import natural_order, video_frames
-from ..tracked_video import Track, TrackedVideo, category_ids
+from ..tracked_video import NamedTrack, TrackedVideo, category_ids
 from ..values import brief, expect
 from .from_ytvis import ReadVideo, read_ytvis
 from .label_maps import Each, overlap_remarks, read_label_maps, write_label_maps
@@ -135,7 +135,7 @@ def read_video(
     for number in masks:
         if number not in own_classes:
             raise ValueError(f"{annotations / name}: found object {number}, expected only those of meta.json")
-    tracks = [Track(own_classes[number], track_masks, number) for number, track_masks in masks.items()]
+    tracks = [NamedTrack(own_classes[number], track_masks, number) for number, track_masks in masks.items()]
     return TrackedVideo(file_names, size, tracks, annotated)
 
 

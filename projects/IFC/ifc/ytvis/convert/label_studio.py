@@ -18,7 +18,7 @@ from urllib.parse import unquote, unquote_plus
 import numpy as np
 
 from ..files import read_json
-from ..tracked_video import Rle, Track, TrackedVideo, category_ids
+from ..tracked_video import NamedTrack, Rle, TrackedVideo, category_ids
 from ..values import expect
 from .outlines import find_frames, rotated_box_mask
 
@@ -108,7 +108,7 @@ def _parts_of_url(url: str) -> list[str]:
     return [*local, unquote(path), path]
 
 
-def _read_track(result: Mapping[str, Any], place: str, num_frames: int, size: tuple[int, int]) -> list[Track]:
+def _read_track(result: Mapping[str, Any], place: str, num_frames: int, size: tuple[int, int]) -> list[NamedTrack]:
     """The track of one region; none if it is seen on no frame."""
     kind, value = result.get("type"), result.get("value")
     expect(kind == "videorectangle", f"{place}.type", kind, "'videorectangle'")
@@ -129,7 +129,7 @@ def _read_track(result: Mapping[str, Any], place: str, num_frames: int, size: tu
         for frame in range(key, min(following if enabled else key + 1, num_frames)):
             share = (frame - key) / (following - key)
             masks[frame] = _mask(box + share * (next_box - box), size, place)
-    return [Track(labels[0], masks)] if any(masks) else []
+    return [NamedTrack(labels[0], masks)] if any(masks) else []
 
 
 def _key_frames(sequence: Any, place: str, num_frames: int) -> dict[int, tuple[bool, np.ndarray]]:

@@ -23,7 +23,7 @@ from pycocotools import mask as mask_utils
 from ..files import whole_folder
 from ..images import natural_order, video_frames
 from ..masks import require_masks
-from ..tracked_video import Rle, Track, TrackedVideo, encode
+from ..tracked_video import NamedTrack, Rle, TrackedVideo, encode
 from ..values import expect
 from .from_ytvis import ReadVideo, read_ytvis
 from .label_maps import Each, overlap_remarks, read_label_maps, write_label_maps
@@ -153,16 +153,16 @@ def _is_object(number: int, place: str | Path, categories: Mapping[str, int]) ->
     return number != 0
 
 
-def _tracks(masks: Mapping[int, list[Rle | None]], categories: Mapping[str, int]) -> list[Track]:
+def _tracks(masks: Mapping[int, list[Rle | None]], categories: Mapping[str, int]) -> list[NamedTrack]:
     names = {number: [name] for name, number in categories.items()} | {IGNORED_CLASS: list(categories)}
     return [
-        Track(name, track_masks, number, is_crowd=number // 1000 == IGNORED_CLASS)
+        NamedTrack(name, track_masks, number, is_crowd=number // 1000 == IGNORED_CLASS)
         for number, track_masks in sorted(masks.items())
         for name in names[number // 1000]
     ]
 
 
-def object_numbers(video: ReadVideo) -> list[int]:
+def mots_numbers(video: ReadVideo) -> list[int]:
     """MOTS's number for each track of a json in YTVIS's format.
 
     The tracks' `object_id` if they have one; else they are counted. Crowds are regions to be ignored.
@@ -206,7 +206,7 @@ def write_mots_png(json_file: str | os.PathLike, output: str | os.PathLike, each
 
 
 def _write_pngs(video: ReadVideo, *, folder: Path) -> list[int]:
-    return write_label_maps(folder / _sequence_name(video), video, object_numbers(video), np.uint16)
+    return write_label_maps(folder / _sequence_name(video), video, mots_numbers(video), np.uint16)
 
 
 def write_mots_text(json_file: str | os.PathLike, output: str | os.PathLike, each: Each = map) -> list[str]:
@@ -231,7 +231,7 @@ def write_mots_text(json_file: str | os.PathLike, output: str | os.PathLike, eac
 def _text_of(video: ReadVideo) -> tuple[str, str]:
     """Name and text of a sequence."""
     lines: dict[tuple[int, int], str] = {}
-    for number, (place, _, track) in zip(object_numbers(video), video.tracks, strict=True):
+    for number, (place, _, track) in zip(mots_numbers(video), video.tracks, strict=True):
         for stem, mask in zip(video.stems, track.masks, strict=True):
             if mask is None or not mask_utils.area(mask):
                 continue

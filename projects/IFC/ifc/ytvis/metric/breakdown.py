@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from ..ground_truth import GroundTruth, Key, Track
+from ..ground_truth import GroundTruth, Key, MaskTrack
 from .video_ap import MAX_RESULTS, Overlaps, Ranges, average_precision, mean_of_measured, threshold_index
 
 # 2.5 and 5 seconds at the 6 frames a second of YouTube-VIS.
@@ -46,12 +46,12 @@ def by_motion(
     return _numbers(ground_truth, overlaps, Ranges(lambda track: motion_iou(track, step), MOTION_BOUNDS))
 
 
-def track_length(track: Track) -> int:
+def track_length(track: MaskTrack) -> int:
     """Frames on which the object is seen."""
     return int(np.count_nonzero(track.mask_areas))
 
 
-def motion_iou(track: Track, step: int) -> float:
+def motion_iou(track: MaskTrack, step: int) -> float:
     """Mean IoU of the object's box with its own box `step` frames later, over all pairs of frames that show it.
 
     1 is an object that stands still; nan one that is on no such pair.

@@ -12,7 +12,9 @@ from .result_tracks import read_results
 from .video_ap import AREA_RANGES, STAT_NAMES, average_precision, find_overlaps, require_tracks, summarize, track_ious
 
 
-def compare(gt: str | os.PathLike, first: str | os.PathLike, second: str | os.PathLike, score: float) -> dict[str, Any]:
+def compare_results(
+    gt: str | os.PathLike, first: str | os.PathLike, second: str | os.PathLike, score: float
+) -> dict[str, Any]:
     """Compare two files of results.
 
     Tracks of the first are paired with those of the second of the same video and class, one to one with the largest

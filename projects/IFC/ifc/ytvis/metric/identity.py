@@ -14,7 +14,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from scipy.optimize import linear_sum_assignment
 
-from ..ground_truth import Track
+from ..ground_truth import MaskTrack
 
 SAME_OBJECT_IOU = 0.5
 
@@ -28,7 +28,7 @@ class FrameOverlap:
     ious: np.ndarray
 
 
-def frame_overlaps(objects: Sequence[Track], results: Sequence[Track]) -> list[FrameOverlap]:
+def frame_overlaps(objects: Sequence[MaskTrack], results: Sequence[MaskTrack]) -> list[FrameOverlap]:
     """The overlap on each of the T frames of a video; an empty list for no tracks at all."""
     tracks = [*objects, *results]
     if not tracks:

@@ -10,7 +10,7 @@ from typing import Any
 from ..faults import FaultLog
 from ..files import load_json
 from ..format import read_reference
-from ..ground_truth import GroundTruth, Key, Track, mean_area
+from ..ground_truth import GroundTruth, Key, MaskTrack, mean_area
 from ..masks import read_masks
 from ..values import brief, is_list, is_number
 
@@ -20,7 +20,7 @@ ResultsSource = str | os.PathLike | Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class ResultTrack(Track):
+class ResultTrack(MaskTrack):
     """A track that a method found, and how sure it is of it."""
 
     score: float

@@ -13,7 +13,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from scipy.optimize import linear_sum_assignment
 
-from ..ground_truth import GroundTruth, Key, Track
+from ..ground_truth import GroundTruth, Key, MaskTrack
 from .identity import SAME_OBJECT_IOU, FrameOverlap, frame_overlaps
 from .result_tracks import ResultTrack
 from .video_ap import Overlaps
@@ -96,7 +96,9 @@ def _sequence(of_video: Overlaps, found: Sequence[ResultTrack]) -> dict[str, Any
     }
 
 
-def _without_crowds(overlap: FrameOverlap, found: Sequence[Track], crowds: Sequence[Track], frame: int) -> FrameOverlap:
+def _without_crowds(
+    overlap: FrameOverlap, found: Sequence[MaskTrack], crowds: Sequence[MaskTrack], frame: int
+) -> FrameOverlap:
     """The same frame less the results that match no object and lie in a crowd."""
     shown = [crowd.masks[frame] for crowd in crowds if crowd.mask_areas[frame]]
     if not shown or not overlap.results.size:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from ..ground_truth import AnnotatedTrack, GroundTruth, GroundTruthSource, Key, Track, read_ground_truth
+from ..ground_truth import AnnotatedTrack, GroundTruth, GroundTruthSource, Key, MaskTrack, read_ground_truth
 from .result_tracks import ResultsSource, ResultTrack, read_results
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -32,10 +32,10 @@ class Ranges:
         bounds: (lowest, highest) by name, both inclusive.
     """
 
-    value: Callable[[Track], float]
+    value: Callable[[MaskTrack], float]
     bounds: Mapping[str, tuple[float, float]]
 
-    def are_outside(self, tracks: Sequence[Track]) -> np.ndarray:
+    def are_outside(self, tracks: Sequence[MaskTrack]) -> np.ndarray:
         """Whether each of N tracks lies outside each of A ranges: (A, N) bool."""
         values = np.array([self.value(track) for track in tracks], dtype=np.float64)
         bounds = np.array(list(self.bounds.values()))
@@ -153,7 +153,7 @@ def average_precision(
 # Matching and averaging
 
 
-def track_ious(results: Sequence[Track], annotated: Sequence[Track]) -> np.ndarray:
+def track_ious(results: Sequence[MaskTrack], annotated: Sequence[MaskTrack]) -> np.ndarray:
     """Spatio-temporal IoU of every pair of two lists of tracks of one video.
 
     pycocotools intersects all pairs of a frame in one call, which skips those whose boxes do not meet. It counts the

@@ -13,6 +13,6 @@ in the frames, these may differ in the rounding of a gray level.
 
 from .objects import CATEGORIES
 from .rendering import MIN_IMAGE_SIDE, ShapesVideo, render_video
-from .writing import write_coco, write_ytvis
+from .dataset_files import write_coco, write_ytvis
 
 __all__ = ["CATEGORIES", "MIN_IMAGE_SIDE", "ShapesVideo", "render_video", "write_coco", "write_ytvis"]

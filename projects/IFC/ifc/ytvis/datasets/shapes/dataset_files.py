@@ -13,7 +13,7 @@ import cv2
 
 from ...files import whole_file, whole_folder, write_json
 from ...parallel import map_videos
-from ...tracked_video import Track, TrackedVideo, encode, ytvis_content
+from ...tracked_video import NamedTrack, TrackedVideo, encode, ytvis_content
 from .objects import CATEGORIES
 from .rendering import check_at_least, check_video_arguments, render_video
 
@@ -110,7 +110,7 @@ def _write_video(
         (images / file_name).write_bytes(content)
     names = list(CATEGORIES.values())
     tracks = [
-        Track(names[class_id], [encode(mask) if mask.any() else None for mask in masks])
+        NamedTrack(names[class_id], [encode(mask) if mask.any() else None for mask in masks])
         for masks, class_id in zip(video.masks, video.class_ids, strict=True)
     ]
     return TrackedVideo(file_names, image_size, tracks)
