@@ -17,7 +17,7 @@ from .values import brief, is_list
 MAX_OUTLINE = 2**20  # pixels along a frame's polygons, of each of which rasterizing takes about 80 bytes
 DECODED_CHARACTERS = 2**16  # of a track's masks decoded at once, each of which takes about 40 bytes
 
-Rle = dict[str, Any]  # pycocotools' compressed run-length mask: {"size": [height, width], "counts": bytes}
+Rle = dict[str, Any]  # pycocotools' compressed mask: {"size": [height, width], "counts": str or bytes}
 
 
 class MaskError(ValueError):

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from .masks import to_segmentation
-
-Rle = dict[str, Any]  # {"size": [height, width], "counts": str}
+from .masks import Rle, to_segmentation
 
 
 @dataclass(frozen=True)
