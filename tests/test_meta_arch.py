@@ -6,7 +6,6 @@ import torch
 from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Instances
-from detectron2.utils.events import EventStorage
 
 from ifc import add_ifc_config
 
@@ -41,14 +40,27 @@ def clip(num_frames: int, size: tuple[int, int], num_instances: int = 2) -> dict
 
 def test_training_returns_weighted_losses_alone_and_reaches_every_parameter():
     model = tiny_model().train()
-    with EventStorage() as storage:
-        losses = model([clip(2, (40, 50)), clip(2, (33, 64), num_instances=0)])
-        sum(losses.values()).backward()
+    losses = model([clip(2, (40, 50)), clip(2, (33, 64), num_instances=0)])
+    sum(losses.values()).backward()
     assert all(name.startswith("loss_") for name in losses)
     assert len(losses) == 9  # three losses on three layers
-    assert {"class_error", "cardinality_error"} <= set(storage.latest())
+    assert set(model.metrics) == {"class_error", "cardinality_error", "cardinality_error_0", "cardinality_error_1"}
+    assert not any(metric.requires_grad for metric in model.metrics.values())
     without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert without == []
+
+
+def test_losses_of_parts_add_up_to_those_of_the_batch():
+    """With different numbers of instances, and one that is absent from every frame."""
+    model = tiny_model().train()
+    batch = [clip(2, (32, 48), num_instances) for num_instances in (3, 1, 0, 2)]
+    for frame in batch[0]["instances"]:
+        frame.gt_ids[1] = -1
+    counts = model.count_instances(batch)
+    assert counts.tolist() == [2, 1, 0, 2] and counts.dtype == torch.int64
+    whole, parts = model(batch), [model([one], counts) for one in batch]
+    for name, loss in whole.items():
+        torch.testing.assert_close(sum(part[name] for part in parts), loss)
 
 
 def test_losses_are_computed_outside_autocast():
@@ -56,7 +68,7 @@ def test_losses_are_computed_outside_autocast():
     model = tiny_model().train()
     lowered = []
     model.criterion.register_forward_pre_hook(lambda *_: lowered.append(torch.is_autocast_enabled("cpu")))
-    with EventStorage(), torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
         losses = model([clip(2, (40, 50))])
     assert lowered == [False]
     assert all(torch.isfinite(loss) for loss in losses.values())
@@ -64,8 +76,7 @@ def test_losses_are_computed_outside_autocast():
 
 def test_without_deep_supervision_only_the_last_layer_has_losses():
     model = tiny_model(DEEP_SUPERVISION=False).train()
-    with EventStorage():
-        assert set(model([clip(2, (32, 32))])) == {"loss_ce", "loss_mask", "loss_dice"}
+    assert set(model([clip(2, (32, 32))])) == {"loss_ce", "loss_mask", "loss_dice"}
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -7,7 +7,7 @@ import torch
 from detectron2.data import transforms as T
 from tiny_model import HEIGHT, LENGTH, WIDTH, write_tiny_model
 
-from ifc.inference import accelerated_network
+from ifc.modeling.precision import fast_precision
 from ifc.predictor import IncompleteVideoError, VideoSegmenter
 from ifc.video import VideoReader, VideoReadError, VideoWriter
 from ifc.ytvis.datasets.shapes import render_video
@@ -64,10 +64,10 @@ def test_precision_is_chosen_by_the_device_unless_it_is_given(files, frames, mon
 
     for is_fast, dtype in ((True, torch.bfloat16), (False, torch.float32)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda is_fast=is_fast: {"avx512_bf16": is_fast})
-        accelerated_network.fast_precision.cache_clear()
+        fast_precision.cache_clear()
         assert dtype_of() == dtype
         assert dtype_of("MODEL.IFC.PRECISION", "float32") == torch.float32
-    accelerated_network.fast_precision.cache_clear()
+    fast_precision.cache_clear()
 
 
 def test_any_iterable_of_frames(segmenter, files, frames):

@@ -29,13 +29,11 @@ def folder(tmp_path_factory) -> Path:
 def test_gradients_are_those_of_one_process(folder, scenario):
     """DistributedDataParallel averages the processes' gradients; what does that make of each loss?
 
-    The mask losses are divided by the number of instances, averaged over the processes: the average is exactly what one
-    process computes from the whole batch, whoever has the instances. The cross entropy is a mean over the process's own
-    queries, weighted with NO_OBJECT_WEIGHT where there is no instance, as in the original and in DETR: the average is
-    that of one process where all processes have equally many instances.
+    The mask losses are divided by the number of instances and the cross entropy by the queries' weights, both averaged
+    over the processes: the average is exactly what one process computes from the whole batch, whoever has them.
     """
-    instances_of_clips, opts, losses = train_share.SCENARIOS[scenario]
-    expected = train_share.gradients(setup_config(str(folder / "tiny.yaml"), opts), instances_of_clips, losses)
+    instances_of_clips, opts = train_share.SCENARIOS[scenario]
+    expected = train_share.gradients(setup_config(str(folder / "tiny.yaml"), opts), instances_of_clips)
     first, second = (torch.load(folder / f"{scenario}_{rank}.pth") for rank in range(2))
     assert first.keys() == second.keys() == expected.keys()
     total = torch.cat([gradient.flatten() for gradient in expected.values()]).norm()

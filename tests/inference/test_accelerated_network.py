@@ -9,7 +9,8 @@ from detectron2.layers import FrozenBatchNorm2d
 from detectron2.modeling import build_model
 from tiny_model import tiny_config
 
-from ifc.inference import InferenceNetwork, InferenceSettings, accelerated_network
+from ifc.inference import InferenceNetwork, InferenceSettings
+from ifc.modeling.precision import fast_precision
 
 SIZE = (64, 96)
 
@@ -157,14 +158,15 @@ def test_compiled_network_gives_the_same_and_is_not_compiled_again(monkeypatch):
 )
 def test_auto_is_bfloat16_where_the_cpu_is_fast_at_it_and_says_so_once(capabilities, precision, monkeypatch, caplog):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    accelerated_network.fast_precision.cache_clear()
+    fast_precision.cache_clear()
     model = model_of()
     with caplog.at_level("INFO", logger="ifc"):
         networks = [network_of(model, precision="auto") for _ in range(2)]
-    accelerated_network.fast_precision.cache_clear()
+    fast_precision.cache_clear()
     assert {network.network.input_proj.weight.dtype for network in networks} == {getattr(torch, precision)}
     (message,) = [record.getMessage() for record in caplog.records]
-    assert precision in message and all(name in message for name, found in capabilities.items() if "bf16" in name)
+    assert ("not" in message) == (precision == "float32")
+    assert "bfloat16" in message and all(name in message for name, found in capabilities.items() if "bf16" in name)
 
 
 @pytest.mark.parametrize(
@@ -172,4 +174,4 @@ def test_auto_is_bfloat16_where_the_cpu_is_fast_at_it_and_says_so_once(capabilit
 )
 def test_auto_is_bfloat16_on_gpus_that_are_fast_at_it(capability, precision, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert accelerated_network.fast_precision.__wrapped__(torch.device("cuda", 0)) == precision
+    assert fast_precision.__wrapped__(torch.device("cuda", 0)) == precision

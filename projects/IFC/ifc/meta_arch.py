@@ -7,7 +7,6 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
 from detectron2.structures import ImageList, Instances
-from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 # From the modules themselves: a package of these may be what is loading detectron2, and with it this module.
@@ -21,7 +20,7 @@ from .modeling.transformer import LayerSettings, Transformer
 from .regions import region
 from .training.criterion import ClipCriterion
 from .training.matcher import HungarianMatcher
-from .training.targets import clip_target
+from .training.targets import clip_target, instances_of
 from .video.read_ahead import ReadablePart
 
 
@@ -61,6 +60,9 @@ class Ifc(nn.Module):
         self.mask_stride = mask_stride
         self.match_stride = match_stride
         self.deep_supervision = deep_supervision
+        self.metrics: dict[
+            str, Tensor
+        ] = {}  # of the last losses, for the log: scalars on the device, see `ClipCriterion`
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -105,13 +107,17 @@ class Ifc(nn.Module):
     def device(self) -> torch.device:
         return self.normalize.mean.device
 
-    def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Any] | list[dict[str, Instances]]:
+    def forward(
+        self, batched_inputs: list[dict[str, Any]], whole_batch: Tensor | None = None
+    ) -> dict[str, Any] | list[dict[str, Instances]]:
         """Losses in training; in evaluation the result for one video, or for each of several images.
 
         Args:
             batched_inputs: samples of the data loader. "image" is a list of T uint8 (3, h, w) frames for a clip or
                 video, one such tensor for an image. "height" and "width" are the output size (default: the frame's
                 own). In training "instances" has the T frames' annotations, see `training.clip_target`.
+            whole_batch: in training, `count_instances` of the batch that these clips are a part of, whose losses are
+                the sums of its parts' losses; None if they are all of it.
 
         Returns:
             Training: name → weighted scalar loss.
@@ -123,12 +129,17 @@ class Ifc(nn.Module):
             pred_classes}].
         """
         if self.training:
-            return self._losses(batched_inputs)
+            return self._losses(batched_inputs, whole_batch)
         if isinstance(batched_inputs[0]["image"], Tensor):
             return self._infer_images(batched_inputs)
         if len(batched_inputs) != 1:
             raise ValueError(f"evaluation takes one video at a time, found {len(batched_inputs)}")
         return self._infer_video(batched_inputs[0])
+
+    @staticmethod
+    def count_instances(batched_inputs: list[dict[str, Any]]) -> Tensor:
+        """int64 (B,) on the CPU: the number of instances of each training clip."""
+        return torch.tensor([len(instances_of(clip["instances"])) for clip in batched_inputs])
 
     @region("forward")
     def _predict_layers(self, batched_inputs: list[dict[str, Any]]) -> tuple[list[ClipPrediction], ImageList]:
@@ -142,7 +153,7 @@ class Ifc(nn.Module):
         return self.detr.predict_layers(features, num_frames.pop()), images
 
     @region("losses")
-    def _losses(self, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
+    def _losses(self, batched_inputs: list[dict[str, Any]], whole_batch: Tensor | None) -> dict[str, Tensor]:
         layers, images = self._predict_layers(batched_inputs)
         if not self.deep_supervision:
             layers = layers[-1:]
@@ -153,9 +164,8 @@ class Ifc(nn.Module):
         ]
         # The sums of the dice coefficient run over more pixels than half precision can count.
         with torch.autocast(self.device.type, enabled=False):
-            losses, metrics = self.criterion([(layer.pred_logits, layer.pred_masks) for layer in layers], targets)
-        values = torch.stack(list(metrics.values())).tolist()  # one transfer for all of them
-        get_event_storage().put_scalars(**dict(zip(metrics, values, strict=True)))
+            predictions = [(layer.pred_logits, layer.pred_masks) for layer in layers]
+            losses, self.metrics = self.criterion(predictions, targets, whole_batch)
         return losses
 
     def _infer_video(self, video: dict[str, Any]) -> dict[str, Any]:

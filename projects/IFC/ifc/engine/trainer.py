@@ -14,6 +14,7 @@ from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTraine
 from detectron2.engine.hooks import EvalHook
 from detectron2.evaluation import DatasetEvaluator, inference_on_dataset, print_csv_format
 from detectron2.utils import comm
+from detectron2.utils.events import get_event_storage
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -69,6 +70,13 @@ class Trainer(DefaultTrainer):
         self._has_loaded_state = False
         self._incomplete: IncompleteResultsError | None = None  # what the last evaluation could not read
         self.register_hooks(self.build_hooks())
+
+    def run_step(self) -> None:
+        """A step, and the numbers for the log that are no losses."""
+        super().run_step()
+        metrics = getattr(self.model, "module", self.model).metrics
+        values = torch.stack(list(metrics.values())).tolist()  # one transfer for all of them
+        get_event_storage().put_scalars(**dict(zip(metrics, values, strict=True)))
 
     def state_dict(self) -> dict[str, Any]:
         """The iteration, the schedule and the optimizer. (detectron2 v0.5 and v0.6 leave the optimizer out.)"""

@@ -6,9 +6,7 @@ asked for in bfloat16 and through torch.compile. The network that is trained is 
 """
 
 import copy
-import logging
 from collections.abc import Callable
-from functools import cache
 
 import torch
 from detectron2.layers import FrozenBatchNorm2d
@@ -17,11 +15,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ..modeling.network import ClipPrediction, FrameFeatures, IfcNetwork
 from ..modeling.normalization import FrameNormalizer
+from ..modeling.precision import fast_precision
 from ..modeling.transformer import MultiheadAttention
 from ..regions import region
 from .settings import InferenceSettings
-
-logger = logging.getLogger(__name__)
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 # torch.compile's modes; those of _CUDA_GRAPH_MODES replay CUDA graphs, whose outputs live until the next replay.
@@ -110,22 +107,6 @@ class InferenceNetwork:
         if self._compile_mode in _CUDA_GRAPH_MODES:
             torch.compiler.cudagraph_mark_step_begin()
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16)
-
-
-@cache
-def fast_precision(device: torch.device) -> str:
-    """bfloat16 where the device multiplies matrices in it, float32 elsewhere. Says so in the log, once a device."""
-    if device.type == "cuda":
-        major, minor = torch.cuda.get_device_capability(device)
-        is_fast, reason = major >= 8, f"compute capability {major}.{minor}"
-    elif device.type == "cpu":
-        found = [name for name in ("amx_bf16", "avx512_bf16") if torch.cpu.get_capabilities().get(name)]
-        is_fast, reason = bool(found), ", ".join(found) or "neither amx_bf16 nor avx512_bf16"
-    else:
-        is_fast, reason = False, "not known to be fast at bfloat16"
-    precision = "bfloat16" if is_fast else "float32"
-    logger.info(f"MODEL.IFC.PRECISION auto: {precision} on {device} ({reason})")
-    return precision
 
 
 def _accelerated_copy(network: IfcNetwork, dtype: torch.dtype) -> IfcNetwork:

@@ -5,6 +5,6 @@ import detectron2.modeling  # noqa: F401 - first, so that ifc registers while no
 
 from .criterion import ClipCriterion
 from .matcher import HungarianMatcher
-from .targets import ClipTarget, clip_target
+from .targets import ClipTarget, clip_target, instances_of
 
-__all__ = ["ClipCriterion", "ClipTarget", "HungarianMatcher", "clip_target"]
+__all__ = ["ClipCriterion", "ClipTarget", "HungarianMatcher", "clip_target", "instances_of"]

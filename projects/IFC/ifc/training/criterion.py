@@ -37,6 +37,7 @@ class ClipCriterion(nn.Module):
         self.matcher = matcher
         self.mask_weight = mask_weight
         self.dice_weight = dice_weight
+        self.no_object_weight = no_object_weight
         empty_weight = torch.ones(num_classes + 1)
         empty_weight[-1] = no_object_weight
         # The checkpoints hold it, but the configuration decides: finetuning may weigh "no object" otherwise.
@@ -44,38 +45,59 @@ class ClipCriterion(nn.Module):
         self.register_load_state_dict_pre_hook(_keep_empty_weight)
 
     def forward(
-        self, layers: Sequence[tuple[Tensor, Tensor]], targets: list[ClipTarget]
+        self,
+        layers: Sequence[tuple[Tensor, Tensor]],
+        targets: list[ClipTarget],
+        whole_batch: Tensor | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """
         Args:
             layers: (pred_logits (B, Q, C + 1), pred_masks (B, Q, T, h, w)) of each decoder layer, the last layer last.
             targets: B of them.
+            whole_batch: int64, the number of instances of each clip of the batch that these B clips are a part of;
+                None if they are all of it. The losses of the parts add up to those of the whole.
 
         Returns:
             losses: the weighted `loss_ce`, `loss_mask`, `loss_dice`; those of the earlier layers end in `_0`, `_1`, …
             metrics: `class_error` (percent, of the last layer's matched queries) and `cardinality_error` (instances,
                 of every layer): for the log, without gradient.
         """
-        counts = torch.tensor([len(target.labels) for target in targets], device=layers[-1][0].device)
-        num_instances = _mean_over_processes(counts.sum()).clamp(min=1)
+        counts = torch.tensor([len(target.labels) for target in targets])
+        num_queries, device = layers[-1][0].shape[1], layers[-1][0].device
+        num_instances, label_weight = self._normalizers(
+            counts if whole_batch is None else whole_batch, num_queries, device
+        )
+        counts = counts.to(device, non_blocking=True)
         losses: dict[str, Tensor] = {}
         metrics: dict[str, Tensor] = {}
         for i, (pred_logits, pred_masks) in enumerate(layers):
             suffix = "" if i == len(layers) - 1 else f"_{i}"
             matches = self.matcher(pred_logits, pred_masks, targets)
-            layer_losses = self._label_loss(pred_logits, targets, matches)
+            layer_losses = self._label_loss(pred_logits, targets, matches, label_weight)
             layer_losses |= self._mask_losses(pred_masks, targets, matches, num_instances)
             losses |= {name + suffix: loss for name, loss in layer_losses.items()}
             metrics["cardinality_error" + suffix] = _cardinality_error(pred_logits, counts)
         metrics["class_error"] = _class_error(pred_logits, targets, matches)
         return losses, metrics
 
-    def _label_loss(self, pred_logits: Tensor, targets: list[ClipTarget], matches) -> dict[str, Tensor]:
+    def _normalizers(self, counts: Tensor, num_queries: int, device: torch.device) -> Tensor:
+        """What the mask losses and the cross entropy are divided by, given each clip's number of instances: the number
+        of instances (at least 1) and the sum of the queries' weights, as means over the processes. (2,) on `device`."""
+        matched = counts.clamp(max=num_queries)
+        weights = matched + self.no_object_weight * (num_queries - matched)
+        normalizers = torch.stack([counts.sum(), weights.sum()]).to(device, non_blocking=True)
+        if comm.get_world_size() > 1:
+            torch.distributed.all_reduce(normalizers)  # without a wait of the host for a device
+        return torch.stack([normalizers[0].clamp(min=comm.get_world_size()), normalizers[1]]) / comm.get_world_size()
+
+    def _label_loss(
+        self, pred_logits: Tensor, targets: list[ClipTarget], matches, label_weight: Tensor
+    ) -> dict[str, Tensor]:
         classes = torch.full(pred_logits.shape[:2], self.num_classes, dtype=torch.int64, device=pred_logits.device)
         for row, target, (queries, instances) in zip(classes, targets, matches, strict=True):
             row[queries] = target.labels[instances]
-        # A weighted mean: Σ weight · loss / Σ weight.
-        return {"loss_ce": F.cross_entropy(pred_logits.float().transpose(1, 2), classes, self.empty_weight)}
+        logits = pred_logits.float().transpose(1, 2)
+        return {"loss_ce": F.cross_entropy(logits, classes, self.empty_weight, reduction="sum") / label_weight}
 
     def _mask_losses(
         self, pred_masks: Tensor, targets: list[ClipTarget], matches, num_instances: Tensor
@@ -97,13 +119,6 @@ class ClipCriterion(nn.Module):
 
 def _keep_empty_weight(criterion: ClipCriterion, state_dict: dict[str, Tensor], prefix: str, *_) -> None:
     state_dict[f"{prefix}empty_weight"] = criterion.empty_weight
-
-
-def _mean_over_processes(number: Tensor) -> Tensor:
-    """Scalar tensor → the same in every process, without a wait of the host for a device."""
-    if comm.get_world_size() > 1:
-        torch.distributed.all_reduce(number)
-    return number / comm.get_world_size()
 
 
 @torch.no_grad()

@@ -33,6 +33,11 @@ def resize_masks(masks: Tensor, stride: int) -> Tensor:
     return F.interpolate(masks, size=size, mode="bilinear", align_corners=False)
 
 
+def instances_of(frames: Sequence[Instances]) -> Tensor:
+    """int64 (N,), ascending: the rows of `frames` (see `clip_target`) of the instances that are present in any."""
+    return (torch.stack([frame.gt_ids for frame in frames]) != -1).any(dim=0).nonzero()[:, 0]
+
+
 def clip_target(
     frames: Sequence[Instances], padded_size: tuple[int, int], mask_stride: int, match_stride: int, device: torch.device
 ) -> ClipTarget:
@@ -51,7 +56,7 @@ def clip_target(
     ids = torch.stack([frame.gt_ids for frame in frames])  # (T, N), on the CPU as the loader made them
     classes = torch.stack([frame.gt_classes for frame in frames])
     present = ids != -1
-    kept = present.any(dim=0).nonzero()[:, 0]
+    kept = instances_of(frames)
     frame_holding = present.int().argmax(dim=0)  # the first frame that holds the instance
     labels = classes.gather(0, frame_holding[None])[0, kept].to(device, non_blocking=True)
     masks = torch.zeros((len(kept), len(frames), *padded_size), device=device)
