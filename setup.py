@@ -4,6 +4,7 @@
 from setuptools import find_packages, setup
 
 FAST_COCO = ["faster-coco-eval>=1.6"]  # AP of COCO test sets; pycocotools does it otherwise
+TIMM = ["timm>=1.0.31"]  # backbones
 TRACKING = ["trackeval>=1.3"]  # HOTA, IDF1 and MOTA
 
 setup(
@@ -47,7 +48,13 @@ setup(
     ],
     extras_require={
         "fast-coco": FAST_COCO,
+        "timm": TIMM,
         "tracking": TRACKING,
-        "dev": ["hypothesis>=6.100", "import-linter>=2.1", "pytest>=8", "ruff>=0.17,<0.18", *FAST_COCO, *TRACKING],
+        "dev": [
+            *("hypothesis>=6.100", "import-linter>=2.1", "pytest>=8", "ruff>=0.17,<0.18"),
+            *FAST_COCO,
+            *TIMM,
+            *TRACKING,
+        ],
     },
 )

@@ -25,6 +25,14 @@ def add_ifc_config(cfg: CN) -> None:
     cfg.MODEL.IFC.NUM_MEMORY_BUS = 8  # memory tokens a frame
     cfg.MODEL.IFC.NUM_OBJECT_QUERIES = 100  # queries a clip
 
+    # MODEL.BACKBONE.NAME "build_timm_backbone": a model of timm (pip install -e .[timm]) in place of the ResNet.
+    cfg.MODEL.TIMM = CN()
+    cfg.MODEL.TIMM.NAME = (
+        ""  # any that gives features at strides 4, 8, 16 and 32, such as "swin_tiny_patch4_window7_224"
+    )
+    cfg.MODEL.TIMM.PRETRAINED = False  # download its weights, for MODEL.PIXEL_MEAN and PIXEL_STD of its own
+    cfg.MODEL.TIMM.ARGUMENTS = []  # more of timm.create_model's arguments, [[name, value], ...]
+
     # Training
     cfg.MODEL.IFC.MASK_WEIGHT = 3.0  # weight of the focal mask loss
     cfg.MODEL.IFC.DICE_WEIGHT = 3.0  # weight of the dice loss, and of dice in the matching

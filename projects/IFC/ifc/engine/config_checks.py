@@ -70,6 +70,7 @@ def _check_ranges(cfg: CfgNode) -> None:
     )
     _require(cfg, at_least_one, lambda x: x >= 1, "at least 1")
     _require(cfg, not_negative, lambda x: 0 <= x < math.inf, "a number, 0 or more")
+    _require(cfg, "MODEL.TIMM.ARGUMENTS", lambda x: all(map(_is_pair, x)), "[[name, value], ...]")
     _require(cfg, "MODEL.IFC.DROPOUT", lambda x: 0 <= x < 1, "0 or more and less than 1")
 
     window, num_heads, solver = cfg.INPUT.SAMPLING_FRAME_NUM, cfg.MODEL.IFC.NHEADS, cfg.SOLVER
@@ -88,6 +89,10 @@ def _check_ranges(cfg: CfgNode) -> None:
     num_datasets = len(cfg.DATASETS.TRAIN)
     expected = f"{num_datasets} numbers above 0, one for each of DATASETS.TRAIN, or none"
     _require(cfg, "DATASETS.TRAIN_RATIO", lambda x: len(x) in (0, num_datasets) and _are_within(x, above=0), expected)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2
 
 
 def _are_within(values: Sequence[Any], above: float = -math.inf, below: float = math.inf) -> bool:

@@ -6,6 +6,7 @@ import detectron2.modeling  # noqa: F401 - first, so that ifc registers while no
 from .mask_head import MaskHead
 from .network import ClipPrediction, FrameFeatures, IfcNetwork
 from .normalization import FrameNormalizer
+from .timm_backbone import TimmBackbone
 from .transformer import LayerSettings, Transformer
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "IfcNetwork",
     "LayerSettings",
     "MaskHead",
+    "TimmBackbone",
     "Transformer",
 ]
