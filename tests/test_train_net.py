@@ -17,6 +17,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import default_argument_parser
 from detectron2.utils import logger as detectron2_logger
 from engine.tiny import register_data, tiny_config, tiny_model, write_config, write_data
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ifc.cli import training
 from ifc.cli.arguments import add_training_options
@@ -104,6 +105,10 @@ def test_two_processes_train_and_evaluate_as_one(data, tmp_path, half_the_thread
     for page in ("Environment info:", "Running with full config:", "Model:\nIfc("):  # too long for the terminal
         assert page in (output / "log.txt").read_text() and page not in ended.stdout
     assert json.loads((output / "metrics.json").read_text().splitlines()[-1])["segm/AR100"] >= 0
+    assert re.search(r"ifc\]: 3/3  eta 0:00:00  loss [\d.]+ .* MiB\n", ended.stdout)
+    assert len(EventAccumulator(str(output)).Reload().Tags()["images"]) == 3  # also of the other process's video
+    (start,) = json.loads((output / "runs.json").read_text())
+    assert start["processes"] == 2 and "--num-gpus=2" in start["command"]
     numbers = re.search(r"copypaste: AP,AP50.*\n.*copypaste: ([\d.,nan]+)", ended.stdout)[1]
 
     folder = tmp_path / "one"

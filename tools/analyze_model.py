@@ -23,7 +23,7 @@ what a frame of a long video costs at the config's MODEL.IFC.CLIP_STRIDE, the nu
 import argparse
 from collections.abc import Sequence
 
-from ifc.cli.program import command_line, new_json, one_clear_error, positive
+from ifc.cli.program import command_line, new_file, one_clear_error, positive
 
 
 @one_clear_error()
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     size = {"type": positive, "nargs": 2, "default": (360, 640), "metavar": ("H", "W")}
     add("--input-size", **size, help="size of the frames that the network sees (default: 360 640)")
     add("--depth", type=positive, default=4, metavar="N", help="levels of modules in the table (default: %(default)s)")
-    add("--json", type=new_json, metavar="FILE", help="write the numbers of all modules, too")
+    add("--json", type=new_file, metavar="FILE", help="write the numbers of all modules, too")
     add("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config options, put last")
     args = parser.parse_args(argv)
 

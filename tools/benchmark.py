@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from ifc.cli.program import command_line, new_json, non_negative, one_clear_error, positive
+from ifc.cli.program import command_line, new_file, non_negative, one_clear_error, positive
 
 ABOUT = {
     "inference": "A video, from its file to RLE. The defaults are the task that IFC's speed is measured by. The "
@@ -90,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
         elif name == "metric":
             add("--case", choices=CASES, nargs="+", default=CASES, help="what to run (default: all)")
         add("--threads", type=positive, metavar="N", help="torch's on the CPU (default: torch's choice)")
-        add("--json", type=new_json, metavar="FILE", help="write the numbers, too")
+        add("--json", type=new_file, metavar="FILE", help="write the numbers, too")
         if name not in ("rle", "metric"):
             has_default = name == "loading"
             default = {"default": str(BASE_YTVIS)} if has_default else {"required": True}

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ifc.cli.program import add_workers, amount, command_line, new_json, one_clear_error
+from ifc.cli.program import add_workers, amount, command_line, new_file, one_clear_error
 from ifc.ytvis.datasets.check import CheckResult, Tolerance, check_dataset
 from ifc.ytvis.faults import KINDS
 from ifc.ytvis.files import refuse_input, write_json
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--box-tolerance", type=amount, default=tolerance.box, metavar="PIXELS", help=text)
     add_workers(parser)
     add("--report", type=Path, metavar="DIR", help="write an HTML page, DIR/index.html")
-    add("--json", type=new_json, metavar="FILE", help="write the faults as json")
+    add("--json", type=new_file, metavar="FILE", help="write the faults as json")
     args = parser.parse_args(argv)
 
     if args.json is not None:

@@ -14,7 +14,7 @@ torch and no model.
 
 from collections.abc import Sequence
 
-from ifc.cli.program import amount, command_line, new_json, one_clear_error
+from ifc.cli.program import amount, command_line, new_file, one_clear_error
 from ifc.ytvis.files import refuse_input, write_json
 
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("second", metavar="SECOND", help="results.json")
     text = "of the tracks that are paired (default: %(default)s)"
     parser.add_argument("--score", type=amount, default=0.3, help=text)
-    parser.add_argument("--json", type=new_json, metavar="FILE", help="write the numbers, too")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="write the numbers, too")
     args = parser.parse_args(argv)
 
     # SciPy, which --help can do without.

@@ -18,7 +18,7 @@ report, SciPy and TrackEval for --tracking.
 from collections.abc import Sequence
 from pathlib import Path
 
-from ifc.cli.program import command_line, finite, new_json, one_clear_error, positive
+from ifc.cli.program import command_line, finite, new_file, one_clear_error, positive
 from ifc.ytvis.files import refuse_input, write_json
 from ifc.ytvis.ground_truth import read_ground_truth
 from ifc.ytvis.metric.breakdown import MOTION_STEP
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("--gt", required=True, metavar="FILE", help="annotations in YouTube-VIS's json format")
     add("--results", required=True, metavar="FILE", help="results.json")
-    add("--json", type=new_json, metavar="FILE", help="write the numbers to this file")
+    add("--json", type=new_file, metavar="FILE", help="write the numbers to this file")
     add("--report", type=Path, metavar="DIR", help=f"write {REPORT_FILE} to this folder, made if missing")
     add("--frames", metavar="DIR", help="folder of the frames, for the report's pictures")
     add("--tracking", action="store_true", help="HOTA, IDF1 and MOTA too, through TrackEval")

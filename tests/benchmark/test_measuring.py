@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from ifc.benchmark.measuring import host_memory, in_own_process, report_text
+from ifc.benchmark.measuring import in_own_process, report_text
 from ifc.benchmark.runs import UNTIMED, measure
 from ifc.benchmark.scripted import ScriptedNetwork, class_logits, shape_logits
 from ifc.benchmark.shapes_data import render_content, stretched, there_and_back, write_dataset
 from ifc.benchmark.workers import memory_of, worker_memory
 from ifc.data import load_ytvis_json
 from ifc.modeling import ClipPrediction
+from ifc.monitoring.memory import host_memory
 from ifc.regions import region
 from ifc.ytvis.files import write_json
 from ifc.ytvis.ground_truth import read_ground_truth

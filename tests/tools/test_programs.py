@@ -17,6 +17,7 @@ WITHOUT_TORCH = {
     "evaluate.py": "--gt small.json --results results.json",
     "long_videos.py": "small.json --short short.json --output long.json",
     "make_shapes.py": "--output shapes --split val --videos 1 --length 1 --size 16 16 --seed 1",
+    "plot_run.py": "metrics.json --output curves.png",
     "split_dataset.py": "small.json --output split --val-videos 1",
     "submit.py": "results.json --for small.json",
 }
@@ -40,6 +41,7 @@ def test_without_torch_they_do_their_work(tmp_path, program):
         {"video_id": 2, "category_id": 3, "score": 0.5, "segmentations": [compressed(rectangle(2, 3, 10, 5)), None]}
     ]
     (tmp_path / "results.json").write_text(json.dumps(results))
+    (tmp_path / "metrics.json").write_text('{"iteration": 19, "total_loss": 3.5}\n')
     done = run_tool(program, tmp_path, *WITHOUT_TORCH[program].split())
     assert done.returncode == 0, done.stderr
     assert done.stdout

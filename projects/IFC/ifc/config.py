@@ -76,3 +76,6 @@ def add_ifc_config(cfg: CN) -> None:
     # Optimizer
     cfg.SOLVER.OPTIMIZER = "ADAMW"  # "ADAMW" or "SGD"
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # learning-rate factor of every parameter whose name has "backbone"
+
+    # Tests
+    cfg.TEST.PICTURES = 4  # videos of the first data set whose results TensorBoard shows after each evaluation

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time, memory and the table that they are printed in. Needs no torch."""
+"""Time, processes and the table that they are printed in. Needs no torch."""
 
 import multiprocessing
 import os
@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from ..ytvis.reports.text import table
-
-MIB = 2**20
 
 Column = dict[str, float]
 Report = dict[str, Column]
@@ -62,25 +60,6 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float, float]:
     start, cpu_start = time.perf_counter(), time.process_time()
     returned = function()
     return returned, time.perf_counter() - start, time.process_time() - cpu_start
-
-
-def host_memory() -> tuple[int, int]:
-    """The process's resident memory in bytes: now, and the most that it was.
-
-    Linux tells both in /proc. Elsewhere both are getrusage's maximum, which on Linux would be too large: a process
-    starts there with the maximum of the one that started it.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        sizes = {
-            line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines if line.startswith(("VmRSS", "VmHWM"))
-        }
-        return sizes["VmRSS"], sizes["VmHWM"]
-    except (OSError, KeyError):
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        return peak, peak
 
 
 def reset_peak_memory() -> None:

@@ -9,8 +9,9 @@ import torch
 from detectron2.config import CfgNode
 
 from ..engine import setup_config
+from ..monitoring.memory import MIB, host_memory
 from ..regions import timed_regions
-from .measuring import MIB, Column, host_memory, reset_peak_memory
+from .measuring import Column, reset_peak_memory
 
 UNTIMED = "untimed"  # a region that belongs to no number
 

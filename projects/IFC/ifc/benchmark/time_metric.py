@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from ..monitoring.memory import MIB, host_memory
 from ..ytvis.files import write_json
 from ..ytvis.ground_truth import MaskTrack, read_ground_truth
 from ..ytvis.metric.result_tracks import read_results
 from ..ytvis.metric.video_ap import evaluate_tracks, track_ious
-from .measuring import MIB, Column, Report, host_memory, in_own_process, timed
+from .measuring import Column, Report, in_own_process, timed
 from .shapes_data import INSTANCES, Content, render_content, stretched
 
 Size = tuple[int, int]

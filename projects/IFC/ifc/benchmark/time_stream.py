@@ -7,8 +7,9 @@ from argparse import Namespace
 
 from tqdm import tqdm
 
+from ..monitoring.memory import MIB, host_memory
 from ..predictor import SegmentedFrame, VideoSegmenter
-from .measuring import MIB, Report, host_memory
+from .measuring import Report
 from .shapes_data import moving_shapes
 
 RENDERED_FRAMES = 100

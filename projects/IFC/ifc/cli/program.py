@@ -75,7 +75,7 @@ probability = _number(float, lambda x: 0 <= x <= 1, "a number from 0 to 1")
 video_rate = _number(float, lambda x: 0.001 <= x <= 1000, "0.001 to 1000 frames a second")
 
 
-def new_json(text: str) -> Path:
+def new_file(text: str) -> Path:
     """A file to write when all is done, in a folder that exists now."""
     path = Path(text)
     if path.is_dir() or not path.resolve().parent.is_dir():

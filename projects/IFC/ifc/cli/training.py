@@ -15,6 +15,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from ..engine import IfcCheckpointer, Processes, Trainer, launch, setup_config
+from ..engine.run_record import record_start
 from ..evaluation.evaluator import IncompleteResultsError
 from .program import one_clear_error, print_anything
 
@@ -48,6 +49,8 @@ def set_up(args: Namespace, cfg: CfgNode) -> None:
         if handler.stream is pages:
             handler.setStream(sys.stdout)
             handler.setLevel(logging.INFO)
+    if comm.is_main_process():
+        record_start(cfg)
     logger.info(f"Configuration: {cfg.OUTPUT_DIR}/config.yaml; these messages and more: {cfg.OUTPUT_DIR}/log.txt")
 
 

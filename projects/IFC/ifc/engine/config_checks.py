@@ -66,7 +66,7 @@ def _check_ranges(cfg: CfgNode) -> None:
     not_negative = (
         "INPUT.SAMPLING_FRAME_RANGE INPUT.MIN_SIZE_TEST DATALOADER.NUM_WORKERS MODEL.IFC.FRAMES_PER_BATCH "
         "MODEL.IFC.WINDOWS_PER_BATCH MODEL.IFC.MASK_WEIGHT MODEL.IFC.DICE_WEIGHT MODEL.IFC.NO_OBJECT_WEIGHT "
-        "SOLVER.BASE_LR SOLVER.BACKBONE_MULTIPLIER SOLVER.WEIGHT_DECAY"
+        "SOLVER.BASE_LR SOLVER.BACKBONE_MULTIPLIER SOLVER.WEIGHT_DECAY TEST.PICTURES"
     )
     _require(cfg, at_least_one, lambda x: x >= 1, "at least 1")
     _require(cfg, not_negative, lambda x: 0 <= x < math.inf, "a number, 0 or more")

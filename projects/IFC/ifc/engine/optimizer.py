@@ -23,7 +23,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     groups = [
         {
             "params": [parameter],
-            "lr": base_lr * multiplier if "backbone" in name else base_lr,
+            "lr": base_lr * multiplier if is_of_backbone(name) else base_lr,
             "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
         }
         for name, parameter in model.named_parameters()
@@ -46,3 +46,8 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         optimizer.register_step_pre_hook(clip_full_model)
         return optimizer
     return maybe_add_gradient_clipping(cfg, optimizer_class)(groups, **arguments)
+
+
+def is_of_backbone(name: str) -> bool:
+    """Whether the parameter of this name learns at the backbone's rate."""
+    return "backbone" in name

@@ -14,7 +14,7 @@ from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTraine
 from detectron2.engine.hooks import EvalHook
 from detectron2.evaluation import DatasetEvaluator, inference_on_dataset, print_csv_format
 from detectron2.utils import comm
-from detectron2.utils.events import get_event_storage
+from detectron2.utils.events import EventWriter, get_event_storage
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -28,6 +28,7 @@ from ..regions import each_in_region
 from .checkpoint import IfcCheckpointer
 from .config_file import build_model
 from .optimizer import build_optimizer
+from .writers import LearningRates, MetricsWriter, ProgressPrinter, TensorBoardWriter
 
 
 class TestSet(NamedTuple):
@@ -68,6 +69,7 @@ class Trainer(DefaultTrainer):
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.cfg = cfg
         self._has_loaded_state = False
+        self._tensorboard: TensorBoardWriter | None = None  # in the main process
         self._incomplete: IncompleteResultsError | None = None  # what the last evaluation could not read
         self.register_hooks(self.build_hooks())
 
@@ -116,7 +118,14 @@ class Trainer(DefaultTrainer):
     def build_hooks(self) -> list[HookBase]:
         """detectron2's, but frames that cannot be read in an evaluation do not end the training."""
         evaluation = EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate)
-        return [evaluation if isinstance(hook, EvalHook) else hook for hook in super().build_hooks()]
+        hooks = [evaluation if isinstance(hook, EvalHook) else hook for hook in super().build_hooks()]
+        return [LearningRates(), *hooks]
+
+    def build_writers(self) -> list[EventWriter]:
+        """Progress on the terminal, metrics.json and TensorBoard, in the main process."""
+        self._tensorboard = TensorBoardWriter(self.cfg.OUTPUT_DIR, weakref.proxy(self))
+        metrics = MetricsWriter(self.cfg.OUTPUT_DIR, weakref.proxy(self))
+        return [ProgressPrinter(self.max_iter, self.cfg.MODEL.DEVICE), metrics, self._tensorboard]
 
     def _evaluate(self) -> dict[str, Any]:
         self._incomplete = None
@@ -124,6 +133,9 @@ class Trainer(DefaultTrainer):
             self._last_eval_results = self.test(self.cfg, self.model, self._test_sets)
         except IncompleteResultsError as error:
             self._last_eval_results, self._incomplete = error.results, error
+        evaluator = self._test_sets[0].evaluator if self._test_sets else None
+        if self._tensorboard is not None and isinstance(evaluator, YTVISEvaluator):
+            self._tensorboard.add_pictures(self.iter, evaluator.pictures())
         return self._last_eval_results
 
     def train(self) -> dict[str, Any] | None:
@@ -185,7 +197,7 @@ class Trainer(DefaultTrainer):
         if len(cfg.DATASETS.TEST) > 1:
             output_dir = os.path.join(output_dir, dataset_name)
         if is_video_dataset(dataset_name):
-            return YTVISEvaluator(dataset_name, output_dir)
+            return YTVISEvaluator(dataset_name, output_dir, cfg.TEST.PICTURES)
         evaluator = ImageEvaluator(dataset_name, output_dir)
         check_ground_truth(evaluator.ground_truth, MetadataCatalog.get(dataset_name).json_file)
         return evaluator

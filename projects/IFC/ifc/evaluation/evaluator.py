@@ -6,17 +6,22 @@ import logging
 import math
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
 from ..ytvis.files import write_list
 from ..ytvis.ground_truth import GroundTruth, read_ground_truth
+from ..ytvis.images import BadImageError
 from ..ytvis.metric.submission import RESULTS_FILE, write_submission
 from ..ytvis.metric.video_ap import STAT_NAMES, VideoAPResult, evaluate_tracks
+from ..ytvis.reports.pictures import FrameFiles
 from ..ytvis.reports.text import category_table, stats_table
+from .pictures import spread, video_picture
 
 ZIP_FILE = "results.zip"  # for the server of a split without annotations
 TASK = "segm"  # detectron2's name for numbers of instance masks
@@ -44,12 +49,13 @@ class YTVISEvaluator(DatasetEvaluator):
             all but the main process.
     """
 
-    def __init__(self, dataset_name: str, output_dir: str) -> None:
+    def __init__(self, dataset_name: str, output_dir: str, num_pictures: int = 0) -> None:
         """
         Args:
             dataset_name: a registered data set; of its metadata `json_file` and `thing_dataset_id_to_contiguous_id` are
                 used.
             output_dir: where the main process writes results.json; made if missing.
+            num_pictures: how many videos, spread over the split, `pictures` shows.
 
         Raises:
             ValueError: the data set's metadata or annotations are faulty. Nothing has been computed by then.
@@ -58,6 +64,8 @@ class YTVISEvaluator(DatasetEvaluator):
         self._logger = logging.getLogger(__name__)
         self._dataset_name = dataset_name
         self._output_dir = output_dir
+        self._num_pictures = num_pictures
+        self._pictured: dict[int, list[dict[str, Any]]] = {}  # the results of those videos
         metadata = MetadataCatalog.get(dataset_name)
         for field in ("json_file", "thing_dataset_id_to_contiguous_id"):
             if metadata.get(field) is None:
@@ -75,6 +83,7 @@ class YTVISEvaluator(DatasetEvaluator):
     def reset(self) -> None:
         """Forget all results."""
         self._results = {}
+        self._pictured = {}
         self._incomplete = {}
         self.incomplete = ""
 
@@ -134,10 +143,25 @@ class YTVISEvaluator(DatasetEvaluator):
         os.makedirs(self._output_dir, exist_ok=True)
         write_list(path, itertools.chain.from_iterable(by_video.values()))
         self._logger.info(f"Wrote the results of {len(by_video)} videos to {path}")
+        video_ids = list(by_video)
+        chosen = [video_ids[index] for index in spread(self._num_pictures, len(video_ids))]
+        self._pictured = {video_id: by_video[video_id] for video_id in chosen}
         if incomplete:
             messages = "; ".join(incomplete.values())
             self.incomplete = f"Data set {self._dataset_name}: {messages}. What was found is in {path}"
         return self._submit(path) if self._ground_truth.tracks is None else self._measure(by_video)
+
+    def pictures(self) -> Iterator[tuple[str, np.ndarray]]:
+        """What the last `evaluate` found in some videos, as names and pictures (H, W, 3); in the main process."""
+        frames = FrameFiles(self._ground_truth, MetadataCatalog.get(self._dataset_name).image_root)
+        rows = "found" if self._ground_truth.tracks is None else "found_above_annotated"
+        for video_id, results in self._pictured.items():
+            try:
+                picture = video_picture(self._ground_truth, frames, video_id, results)
+            except BadImageError as error:
+                self._logger.warning(f"Data set {self._dataset_name}, video {video_id}: no picture, {error}")
+            else:
+                yield f"{self._dataset_name}/video_{video_id}_{rows}", picture
 
     def _submit(self, path: str) -> OrderedDict[str, dict[str, float]]:
         """Zip results for the split's server. There are no metrics."""

@@ -52,9 +52,13 @@ class FrameFiles:
 
 
 def draw_objects(
-    frame: np.ndarray, masks: Sequence[Rle | None], labels: Sequence[str], colors: Sequence[Color] | None = None
+    frame: np.ndarray,
+    masks: Sequence[Rle | None],
+    labels: Sequence[str],
+    colors: Sequence[Color] | None = None,
+    width: int = WIDTH,
 ) -> np.ndarray:
-    """A frame at the width of a page's pictures, with the masks of N objects.
+    """A frame at some width, by default that of a page's pictures, with the masks of N objects.
 
     Args:
         frame: (H, W, 3) uint8 RGB.
@@ -63,12 +67,12 @@ def draw_objects(
         colors: N; by default they follow the palette.
 
     Returns:
-        (h, WIDTH, 3) uint8 RGB.
+        (h, width, 3) uint8 RGB.
     """
-    height, width = frame.shape[:2]
-    size = min(max(round(WIDTH * height / width), 1), 2 * WIDTH), WIDTH
+    frame_size = frame.shape[:2]
+    size = min(max(round(width * frame_size[0] / frame_size[1]), 1), 2 * width), width
     colors = [palette_color(number) for number in range(len(masks))] if colors is None else colors
-    return MaskDrawer(labels, colors, (height, width), size).draw(frame, masks)
+    return MaskDrawer(labels, colors, frame_size, size).draw(frame, masks)
 
 
 def fullest_frame(presence: np.ndarray) -> int:

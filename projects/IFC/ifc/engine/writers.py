@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a training tells while it runs: a line of progress, metrics.json, and TensorBoard."""
+
+import datetime
+import logging
+import os
+import re
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+from detectron2.engine import HookBase, TrainerBase
+from detectron2.utils.events import EventStorage, EventWriter, get_event_storage
+from torch.utils.tensorboard import SummaryWriter
+
+from ..monitoring.memory import MIB, host_memory
+from ..monitoring.metrics_file import METRICS_FILE, append_metrics, begin_metrics
+from .optimizer import is_of_backbone
+
+WINDOW = 20  # steps over which noisy numbers are smoothed, and after which they are written
+TOLERABLE_WAIT = 0.05  # part of a step's time that is not worth a word
+MEANS = ("clipped",)  # 0 or 1 a step, of which a median would say nothing
+COUNTS = {"skipped_steps": "steps skipped", "unreadable_samples": "unreadable samples"}
+TENSORBOARD_GROUPS = (
+    (r"(loss_\w+?|cardinality_error)_(\d+)", r"\1/layer_\2"),
+    (r"loss_\w+|cardinality_error", r"\g<0>/last_layer"),
+    (r"lr|lr_\w+", r"learning_rate/\g<0>"),
+    (r"total_loss|class_error|gradient_norm|clipped|skipped_steps|unreadable_samples", r"training/\g<0>"),
+    (r"time|data_time|peak_memory_mib", r"speed/\g<0>"),
+)
+"""Names of numbers, and what TensorBoard calls them: what stands before the stroke is the card that they are in."""
+
+
+class LearningRates(HookBase):
+    """Puts the learning rates of the backbone and of the rest, `lr_backbone` and `lr_rest`, as the step used them.
+
+    (detectron2's `lr` is that of most parameters.) Has to come before detectron2's LRScheduler.
+    """
+
+    def before_train(self) -> None:
+        backbone = {id(p) for name, p in self.trainer.model.named_parameters() if is_of_backbone(name)}
+        groups = self.trainer.optimizer.param_groups
+        self._groups = {"lr_backbone" if id(g["params"][0]) in backbone else "lr_rest": g for g in groups}
+
+    def after_step(self) -> None:
+        rates = {name: group["lr"] for name, group in self._groups.items()}
+        self.trainer.storage.put_scalars(**rates, smoothing_hint=False)
+
+
+class ProgressPrinter(EventWriter):
+    """Logs how far the training is: a line that fits a terminal."""
+
+    def __init__(self, max_iter: int, device: str) -> None:
+        self._max_iter, self._device = max_iter, torch.device(device)
+        self._logger = logging.getLogger(__package__.partition(".")[0])
+        self._last = -1
+
+    def write(self) -> None:
+        storage = get_event_storage()
+        if storage.iter in (self._last, self._max_iter):  # nothing was trained since
+            return
+        self._last, done = storage.iter, storage.iter + 1
+        peak = torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else host_memory()[1]
+        storage.put_scalar("peak_memory_mib", peak / MIB, smoothing_hint=False)
+        words = [f"{done}/{self._max_iter}"]
+        histories = storage.histories()
+        if "time" in histories:
+            seconds = int(histories["time"].median(1000) * (self._max_iter - done))
+            words.append(f"eta {datetime.timedelta(seconds=seconds)}")
+        if "total_loss" in histories:
+            words.append(f"loss {histories['total_loss'].median(WINDOW):.4g}")
+        if "time" in histories:
+            time, waiting = (histories[name].avg(WINDOW) for name in ("time", "data_time"))
+            words.append(f"{time:.3g} s/step")
+            if waiting > TOLERABLE_WAIT * time:
+                words.append(f"{waiting / time:.0%} of it waiting for data")
+        words.append(f"{peak / MIB:,.0f} MiB")
+        words += [f"{int(histories[name].latest())} {text}" for name, text in COUNTS.items() if _count(storage, name)]
+        self._logger.info("  ".join(words))
+
+
+class NewNumbers(EventWriter):
+    """Hands on what was put since it was last asked, by iteration. Noisy numbers are smoothed over the last steps."""
+
+    def __init__(self) -> None:
+        self._last = -1
+
+    def write(self) -> None:
+        storage = get_event_storage()
+        by_iteration = defaultdict(dict)
+        for name, (value, iteration) in storage.latest_with_smoothing_hint(WINDOW).items():
+            if iteration > self._last:
+                by_iteration[iteration][name] = storage.history(name).avg(WINDOW) if name in MEANS else value
+        for iteration, numbers in sorted(by_iteration.items()):
+            self.add(iteration, numbers)
+            self._last = iteration
+
+    @abstractmethod
+    def add(self, iteration: int, numbers: Mapping[str, float]) -> None:
+        """Write some numbers of an iteration."""
+
+
+class MetricsWriter(NewNumbers):
+    """Writes metrics.json to the output folder of a trainer, which goes on where an earlier start's ends."""
+
+    def __init__(self, folder: str, trainer: TrainerBase) -> None:
+        super().__init__()
+        self._path, self._trainer = os.path.join(folder, METRICS_FILE), trainer
+        self._has_begun = False
+
+    def add(self, iteration: int, numbers: Mapping[str, float]) -> None:
+        if not self._has_begun:
+            begin_metrics(self._path, self._trainer.start_iter)
+            self._has_begun = True
+        append_metrics(self._path, iteration, numbers)
+
+
+class TensorBoardWriter(NewNumbers):
+    """Writes TensorBoard's events to the output folder of a trainer, which replace those of later iterations there."""
+
+    def __init__(self, folder: str, trainer: TrainerBase) -> None:
+        super().__init__()
+        self._folder, self._trainer = folder, trainer
+        self._events: SummaryWriter | None = None
+
+    def _begun(self) -> SummaryWriter:
+        if self._events is None:
+            self._events = SummaryWriter(self._folder, purge_step=self._trainer.start_iter)
+        return self._events
+
+    def write(self) -> None:
+        super().write()
+        self._begun().flush()
+
+    def add(self, iteration: int, numbers: Mapping[str, float]) -> None:
+        for name, number in numbers.items():
+            self._begun().add_scalar(tensorboard_name(name), number, iteration)
+
+    def add_pictures(self, iteration: int, pictures: Iterable[tuple[str, np.ndarray]]) -> None:
+        """Show named pictures, (H, W, 3) uint8."""
+        for name, picture in pictures:
+            self._begun().add_image(name, picture, iteration, dataformats="HWC")
+
+    def close(self) -> None:
+        self._begun().close()
+
+
+def tensorboard_name(name: str) -> str:
+    """What TensorBoard calls a number."""
+    for pattern, group in TENSORBOARD_GROUPS:
+        if match := re.fullmatch(pattern, name):
+            return match.expand(group)
+    return name
+
+
+def _count(storage: EventStorage, name: str) -> bool:
+    return name in storage.histories() and storage.history(name).latest() > 0

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The curves of one or several trainings."""
+
+import re
+from collections.abc import Mapping
+from itertools import cycle
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullLocator
+
+from ..ytvis.reports.plots import plot_text
+from .metrics_file import Curves
+
+# What a panel shows: all numbers whose whole name matches, each in a style of its own.
+PANELS = {
+    "total loss": "total_loss",
+    "cross entropy": "loss_ce",
+    "mask loss": "loss_mask",
+    "dice loss": "loss_dice",
+    "class error, %": "class_error",
+    "AP, %": "(.*/)?AP",
+    "learning rate": "lr(_.*)?",
+    "gradient norm": "gradient_norm",
+    "share of steps clipped": "clipped",
+    "seconds": "(data_)?time",
+}
+EXACT = ("AP, %", "learning rate")  # neither noisy nor smoothed
+LOGARITHMIC = ("total loss", "cross entropy", "mask loss", "dice loss", "gradient norm")
+STYLES = ("-", "--", ":", "-.")
+COLUMNS = 4
+SMOOTHED_SHARE = 25  # by default numbers are smoothed over this part of a run
+
+
+def plot_runs(runs: Mapping[str, Curves], smoothing: int | None = None) -> Figure:
+    """The curves of runs by their names, a panel for each kind of number that one of them has.
+
+    Args:
+        runs: what `read_metrics` gave.
+        smoothing: written values over whose mean noisy numbers are smoothed, which are shown behind it; None for a
+            25th of a run.
+
+    Raises:
+        ValueError: no run has any number that is shown.
+    """
+    # detectron2's `lr` is one of the two that tell which they are, where those are known.
+    runs = {
+        run: {n: c for n, c in curves.items() if n != "lr" or "lr_rest" not in curves} for run, curves in runs.items()
+    }
+    all_names = sorted({name for curves in runs.values() for name in curves}, reverse=True)
+    shown = {title: [name for name in all_names if re.fullmatch(kind, name)] for title, kind in PANELS.items()}
+    shown = {title: names for title, names in shown.items() if names}
+    if not shown:
+        raise ValueError(f"{', '.join(runs)}: found {all_names}, expected losses, AP or others of {list(PANELS)}")
+    columns = min(COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(4 * columns, 2.8 * rows + 0.4), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes, (title, names) in zip(panels, shown.items(), strict=False):
+        axes.set_title(title, fontsize=10)
+        for number, curves in enumerate(runs.values()):
+            for name, style in zip(names, cycle(STYLES), strict=False):
+                if name in curves:
+                    width = 1 if title in EXACT else smoothing or max(1, len(curves[name][0]) // SMOOTHED_SHARE)
+                    _draw(axes, curves[name], width, f"C{number}", style, title == "AP, %")
+        _finish(axes, title, names)
+    for axes in panels[len(shown) :]:
+        axes.remove()
+    handles = [Line2D([], [], color=f"C{number}", label=plot_text(name, 60)) for number, name in enumerate(runs)]
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)
+    return figure
+
+
+def _draw(
+    axes: Axes, curve: tuple[np.ndarray, np.ndarray], width: int, color: str, style: str, has_points: bool
+) -> None:
+    iterations, values = curve
+    marker = "." if has_points or len(values) == 1 else ""
+    if width > 1:
+        axes.plot(iterations, values, color=color, alpha=0.2, linewidth=0.8)
+        values = smoothed(values, width)
+    axes.plot(iterations, values, color=color, linestyle=style, marker=marker, linewidth=1.4)
+
+
+def _finish(axes: Axes, title: str, names: list[str]) -> None:
+    if title in LOGARITHMIC:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("iteration", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(names) > 1:
+        handles = [
+            Line2D([], [], color="gray", linestyle=style, label=plot_text(name, 40))
+            for name, style in zip(names, cycle(STYLES), strict=False)
+        ]
+        axes.legend(handles=handles, fontsize=8)
+
+
+def smoothed(values: np.ndarray, width: int) -> np.ndarray:
+    """The mean of the `width` values around each, of fewer at the ends; values that are nan do not count.
+
+    Args:
+        values: (N,).
+        width: at least 1.
+    """
+    known = np.isfinite(values)
+    # Sums over a window are differences of running sums.
+    first = np.maximum(np.arange(len(values)) - (width - 1) // 2, 0)
+    end = np.minimum(np.arange(len(values)) + width // 2 + 1, len(values))
+    sums, counts = (np.concatenate([[0], np.cumsum(part)]) for part in (np.where(known, values, 0), known))
+    with np.errstate(invalid="ignore"):
+        return (sums[end] - sums[first]) / (counts[end] - counts[first])
