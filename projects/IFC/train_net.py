@@ -10,7 +10,8 @@ Evaluate with windows of F frames:
     python projects/IFC/train_net.py --num-gpus 8 --eval-only --config-file projects/IFC/configs/base_ytvis.yaml \
         MODEL.WEIGHTS path/to/model.pth INPUT.SAMPLING_FRAME_NUM F
 
-With MODEL.DEVICE cpu, --num-gpus is the number of processes on the CPU.
+With MODEL.DEVICE cpu, --num-gpus is the number of processes on the CPU. Under torchrun and SLURM's srun, which start
+the processes themselves, leave --num-gpus, --num-machines, --machine-rank and --dist-url out.
 """
 
 from ifc.cli.arguments import add_training_options

@@ -3,8 +3,8 @@
 
 import copy
 import pickle
+from multiprocessing import current_process
 from multiprocessing.reduction import ForkingPickler
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -72,10 +72,8 @@ def test_too_little_shared_memory(monkeypatch):
     def fail(*_):
         raise RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")
 
-    for name, answer in (("get_world_size", 2), ("get_rank", 0), ("all_gather", [("here", 1)] * 2)):
-        monkeypatch.setattr(records.comm, name, lambda *_, answer=answer: answer)
-    monkeypatch.setattr(records, "parent_process", lambda: SimpleNamespace(pid=1))
-    monkeypatch.setattr(records.socket, "gethostname", lambda: "here")
+    for name, answer in (("get_world_size", 2), ("get_rank", 0), ("get_local_rank", 0), ("get_local_size", 2)):
+        monkeypatch.setattr(records.comm, name, lambda answer=answer: answer)
     monkeypatch.setattr(records.ForkingPickler, "dumps", fail)
     with pytest.raises(OSError, match="^/dev/shm: found too little shared memory for 0 MB of annotations; .*No space"):
         records.pack_once(RECORDS)
@@ -83,16 +81,19 @@ def test_too_little_shared_memory(monkeypatch):
 
 def pack_in_rank(rank, folder, reports):
     from ifc.data.records import pack_once
+    from ifc.engine.launch import meet, process_group
+    from ifc.engine.place import Place
 
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", world_size=2, rank=rank)
-    # What the second process packs, if it packs, is told from the first one's.
-    packed = pack_once([{"from": rank, "annotations": []}, *RECORDS])
-    reports.put((rank, packed[0]["from"], plain(packed)[1:] == RECORDS))
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+    current_process().authkey = str(rank).encode()  # as little in common as processes have that torchrun starts
+    place = Place(rank, 2, rank, 2, f"file://{folder}/meeting", "test")
+    with process_group(place, meet(place), "cpu"):
+        # What the second process packs, if it packs, is told from the first one's.
+        packed = pack_once([{"from": rank, "annotations": []}, *RECORDS])
+        reports.put((rank, packed[0]["from"], plain(packed)[1:] == RECORDS))
+        torch.distributed.barrier()
 
 
-def test_processes_of_one_launch_share_what_the_first_packs(tmp_path):
+def test_processes_of_a_machine_share_what_the_first_packs(tmp_path):
     context = torch.multiprocessing.get_context("spawn")
     reports = context.SimpleQueue()
     torch.multiprocessing.spawn(pack_in_rank, (str(tmp_path), reports), nprocs=2)

@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One process or several, and how a run ends when one of them does. (Real processes: tests/test_train_net.py.)"""
+"""One process or several, and how a run ends when one of them does. (Real trainings: tests/test_train_net.py.)"""
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
-from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+from detectron2.utils import comm
 
 from ifc.engine import Processes, launch
+from ifc.engine.launch import meet, one_says_why, process_group
+from ifc.engine.place import Place
 
 launch_module = sys.modules["ifc.engine.launch"]
 URL = "tcp://127.0.0.1:50000"
@@ -25,53 +30,65 @@ def test_one_process_runs_in_place():
     assert seen == [((1, 2), threading.get_ident())]
 
 
-@pytest.mark.parametrize("failed", [ProcessExitedException("", 0, 99, exit_code=1), ProcessRaisedException("", 1, 98)])
-def test_of_several_messages_one_is_shown(monkeypatch, failed):
-    """Also if the process noticed first is one that failed because the others had ended."""
+@contextlib.contextmanager
+def launched(folder: Path, main: str):
+    """A program that launches two processes which run `main`, a piece of Python with `rank`; its output is piped."""
+    program = f"""
+import os, signal, sys, time
+from detectron2.utils import comm
+from ifc.engine import Processes, launch
 
-    def spawn(_, arguments, **__):
-        for process in ("98", "99"):
-            Path(arguments[1], f"{process}.message").write_text("error: no")
-        raise failed
+def main():
+    rank = comm.get_rank()
+    {main}
 
-    monkeypatch.setattr(torch.multiprocessing, "spawn", spawn)
-    with pytest.raises(SystemExit) as end:
-        launch(print, Processes(2, 1, 0, URL, "cpu"))
-    assert end.value.code == "error: no"
-
-
-@pytest.mark.parametrize(
-    ("ended", "code"),
-    [
-        (
-            ProcessExitedException("", 1, 99, exit_code=-9, signal_name="SIGKILL"),
-            "error: process 1 was ended by SIGKILL",
-        ),
-        (ProcessExitedException("", 0, 99, exit_code=3), 3),
-    ],
-)
-def test_a_process_that_leaves_no_message(monkeypatch, ended, code):
-    def spawn(*_, **__):
-        raise ended
-
-    monkeypatch.setattr(torch.multiprocessing, "spawn", spawn)
-    with pytest.raises(SystemExit) as end:
-        launch(print, Processes(2, 1, 0, URL, "cpu"))
-    assert end.value.code == code
+if __name__ == "__main__":
+    launch(main, Processes(2, 1, 0, "auto", "cpu"))
+"""
+    (folder / "program.py").write_text(program)  # spawned processes import it
+    command = [sys.executable, str(folder / "program.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        yield run
 
 
-def test_an_exception_keeps_its_traceback(monkeypatch):
-    def spawn(*_, **__):
-        raise ProcessRaisedException("Traceback of the process", 0, 99)
+WAIT = r"os.write(1, b'waiting\n'); time.sleep(60)"  # in one piece, which print is not
 
-    monkeypatch.setattr(torch.multiprocessing, "spawn", spawn)
-    with pytest.raises(ProcessRaisedException, match="Traceback of the process"):
-        launch(print, Processes(2, 1, 0, URL, "cpu"))
+
+def test_a_killed_process_ends_the_others(tmp_path):
+    """What they say is that they have lost one, not where they were."""
+    with launched(tmp_path, "comm.all_gather(0) if rank == 0 else os.kill(os.getpid(), signal.SIGKILL)") as run:
+        output, errors = run.communicate(timeout=120)
+    *others, last = errors.splitlines()
+    assert (output, last, run.returncode) == ("", "error: process 1 was ended by SIGKILL", 1)
+    assert len(others) <= 1 and all(line.startswith("error: another process has ended") for line in others)
+
+
+def test_signals_reach_every_process_and_their_status_comes_back(tmp_path):
+    """The second takes longer to end, and is waited for."""
+    warn = "signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b'warned\\n'))"
+    stop = "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(rank), os.write(1, b'stopped\\n'), sys.exit(75)))"
+    with launched(tmp_path, f"{warn}; {stop}; {WAIT}") as run:
+        for signum, answer in ((0, "waiting"), (signal.SIGUSR1, "warned"), (signal.SIGTERM, "stopped")):
+            run.send_signal(signum)
+            assert [run.stdout.readline() for _ in range(2)] == [f"{answer}\n"] * 2
+        assert run.communicate(timeout=60) == ("", "")
+    assert run.returncode == 75
+
+
+def test_killing_the_launching_process_ends_the_others(tmp_path):
+    """Ctrl-C does not reach them where a shell started the program in the background, which is what is tried here."""
+    with launched(tmp_path, f"signal.signal(signal.SIGINT, signal.SIG_IGN); {WAIT}") as run:
+        for _ in range(2):
+            assert run.stdout.readline() == "waiting\n"
+        run.kill()
+        # The output ends with the last process that holds it.
+        assert run.communicate(timeout=30)[0] == ""
 
 
 def tell_place(folder):
-    rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    Path(folder, f"{rank} of {world_size} with {torch.get_num_threads()}").touch()
+    rank, world_size = comm.get_rank(), comm.get_world_size()
+    local = f"{comm.get_local_rank()} of {comm.get_local_size()}"
+    Path(folder, f"{rank} of {world_size}, {local}, with {torch.get_num_threads()}").touch()
 
 
 def test_several_machines_with_a_cpu_each(tmp_path):
@@ -81,53 +98,76 @@ def test_several_machines_with_a_cpu_each(tmp_path):
         machines = [Processes(1, 2, rank, url, "cpu") for rank in range(2)]
         list(pool.map(lambda processes: launch(tell_place, processes, (str(tmp_path),)), machines))
     cores = len(os.sched_getaffinity(0))
-    assert {path.name for path in tmp_path.iterdir()} >= {f"{rank} of 2 with {cores}" for rank in range(2)}
+    assert {path.name for path in tmp_path.iterdir()} >= {f"{rank} of 2, 0 of 1, with {cores}" for rank in range(2)}
 
 
-def test_gpus_go_through_detectron2s_launcher(monkeypatch, tmp_path):
-    calls = []
-    monkeypatch.setattr(launch_module, "launch_on_gpus", lambda *args, **kwargs: calls.append((args, kwargs)))
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    launch(print, Processes(4, 2, 1, URL, "cuda"), ("a",))
-    (run, *arguments), keywords = calls[0]
-    assert arguments == [4, 2, 1, URL]
-    assert keywords["args"][1:] == (print, ("a",))
-    with pytest.raises(SystemExit) as end:
-        run(str(tmp_path), sys.exit, ("error: no",))
-    assert end.value.code == 1
-    assert [path.read_text() for path in tmp_path.iterdir()] == ["error: no"]
-
-
-def test_killing_the_launching_process_ends_the_others():
-    """Ctrl-C does not reach them where a shell started the program in the background, which is what is tried here."""
-    wait = r"import os, time; os.write(1, b'waiting\n'); time.sleep(60)"  # in one piece, which print is not
-    program = f"""
-import signal
-from ifc.engine import Processes, launch
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    launch(exec, Processes(2, 1, 0, "auto", "cpu"), ({wait!r},))
-"""
-    run = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    for _ in range(2):
-        assert run.stdout.readline() == "waiting\n"
-    run.kill()
-    # The output ends with the last process that holds it.
-    assert run.communicate(timeout=30) == ("", None)
-
-
-def test_address_that_is_taken(tmp_path):
-    threads = torch.get_num_threads()
+def test_address_that_is_taken():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         url = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(SystemExit):
-            launch_module._run_on_cpu(0, Processes(2, 1, 0, url, "cpu"), str(tmp_path), print, ())
-    torch.set_num_threads(threads)
-    assert [path.read_text().partition(" there")[0] for path in tmp_path.iterdir()] == [
-        f"error: --dist-url {url}: the processes cannot meet"
+        with pytest.raises(SystemExit) as end:
+            meet(Place(0, 2, 0, 2, url, "--dist-url"))
+    assert end.value.code.startswith(f"error: --dist-url: the processes cannot meet at {url}: ")
+    assert "\n" not in end.value.code
+
+
+@pytest.mark.parametrize(
+    ("rank", "url", "found"),
+    [(0, "tcp://127.0.0.1:0", "1/2 clients"), (1, "tcp://127.0.0.1:9", ""), (0, "file://{folder}/meeting", ": 1$")],
+)
+def test_processes_that_do_not_come(monkeypatch, tmp_path, rank, url, found):
+    monkeypatch.setattr(launch_module, "MEETING_TIME", timedelta(seconds=1))
+    url = url.format(folder=tmp_path)
+    with pytest.raises(SystemExit, match=f"^error: srun: the processes cannot meet at {url}: .*{found}"):
+        meet(Place(rank, 2, rank, 2, url, "srun"))
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_all_know_that_one_was_restarted(tmp_path, is_restarted):
+    """Where there are several machines, torchrun tells those of the one that lost a process."""
+    places = [
+        Place(rank, 2, 0, 1, f"file://{tmp_path}/meeting", "torchrun", 0, rank and is_restarted) for rank in (0, 1)
     ]
+    with ThreadPoolExecutor(2) as pool:
+        assert [launch_module.was_restarted(store) for store in pool.map(meet, places)] == [is_restarted] * 2
+
+
+@pytest.mark.parametrize("first", [SystemExit("error: first"), AssertionError("first")])
+def test_who_fails_later_says_nothing(tmp_path, capsys, first):
+    for end in (first, SystemExit("error: second")):
+        store = torch.distributed.FileStore(f"{tmp_path}/failures", 2)
+        with pytest.raises(SystemExit, match="^1$"), one_says_why(store):
+            raise end
+    said = capsys.readouterr().err
+    assert said.endswith("first\n") and "second" not in said
+    assert ("Traceback" in said) == isinstance(first, AssertionError)
+
+
+@pytest.mark.parametrize("status", [0, 75])
+def test_a_status_says_nothing(tmp_path, capsys, status):
+    store = torch.distributed.FileStore(f"{tmp_path}/failures", 2)
+    with pytest.raises(SystemExit, match=f"^{status}$"), one_says_why(store):
+        sys.exit(status)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("local_rank", "visible", "num_gpus", "chosen"), [(1, 4, 0, 1), (3, 1, 4, 0), (0, 1, 1, None), (0, 2, 3, None)]
+)
+def test_the_gpu_of_a_process(monkeypatch, local_rank, visible, num_gpus, chosen):
+    """srun may show each task the one GPU that it gave to it; then SLURM_GPUS_ON_NODE tells how many there are."""
+    seen = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: visible)
+    monkeypatch.setattr(torch.cuda, "set_device", seen.append)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend, **_: sys.exit(backend))
+    with (
+        pytest.raises(SystemExit) as end,
+        process_group(Place(local_rank, 4, local_rank, 4, URL, "srun", num_gpus), None, "cuda"),
+    ):
+        pass
+    expected = f"error: srun: found 4 processes on a machine of {max(visible, num_gpus)}, expected one a GPU at most"
+    assert (seen, end.value.code) == (([], expected) if chosen is None else ([chosen], "nccl"))
 
 
 @pytest.mark.parametrize(

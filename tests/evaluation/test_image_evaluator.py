@@ -51,13 +51,13 @@ def data_set(tmp_path):
     MetadataCatalog.pop("ten_images")
 
 
-def numbers(data_set, folder):
+def numbers(data_set, folder, order=range(10)):
     """What an evaluator makes of results that are the objects, moved by up to three pixels, under random classes."""
     name, annotations = data_set
     evaluator = ImageEvaluator(name, str(folder))
     evaluator.reset()
-    rng = np.random.default_rng(6)
-    for image_id in range(10):
+    for image_id in order:
+        rng = np.random.default_rng(image_id)
         boxes = [a["bbox"] for a in annotations if a["image_id"] == image_id] + [[0, 0, 10, 10]]
         masks = torch.zeros(len(boxes), *SIZE, dtype=torch.bool)
         for mask, (x, y, width, height) in zip(masks, boxes, strict=True):
@@ -98,3 +98,11 @@ def test_detectron2s_own_choice_is_put_back(data_set, tmp_path, monkeypatch):
     numbers(data_set, tmp_path)
     assert used == ["bbox", "segm"]
     assert coco_evaluation.COCOeval is COCOeval
+
+
+def test_results_are_in_order_whoever_had_which_image(data_set, tmp_path):
+    files = []
+    for name, order in (("one", range(10)), ("several", [1, 4, 7, 0, 3, 6, 9, 2, 5, 8])):
+        numbers(data_set, tmp_path / name, order)
+        files.append((tmp_path / name / "coco_instances_results.json").read_text())
+    assert files[0] == files[1]

@@ -14,7 +14,12 @@ def add_config_options(parser: argparse.ArgumentParser, required: bool = False) 
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
-    """Add what detectron2's `default_argument_parser` has, which takes seconds to import."""
+    """Add what detectron2's `default_argument_parser` has, which takes seconds to import.
+
+    torchrun and srun say in the environment what the last four say otherwise.
+    """
+    # torch's C++ tells at length of a process that has ended, which the program says itself; read when it is loaded.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     add_config_options(parser)
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in OUTPUT_DIR")
     parser.add_argument(

@@ -5,6 +5,7 @@ import contextlib
 import io
 import itertools
 import logging
+import os
 import sys
 from argparse import Namespace
 
@@ -14,7 +15,10 @@ from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from ..engine import IfcCheckpointer, Processes, Trainer, launch, setup_config
+from ..engine import IfcCheckpointer, Trainer, setup_config
+from ..engine.config_file import has_checkpoint
+from ..engine.launch import Processes, launch, meet, one_says_why, process_group, was_restarted
+from ..engine.place import Place, place_from_environment
 from ..engine.run_record import record_start
 from ..evaluation.evaluator import IncompleteResultsError
 from .program import one_clear_error, print_anything
@@ -23,12 +27,38 @@ LOGGERS = ("detectron2", "fvcore", "ifc")
 
 
 def run(args: Namespace) -> None:
-    """Start the processes that `args` (see `add_training_options`) asks for, and wait for them."""
+    """Start the processes that `args` (see `add_training_options`) asks for, and wait for them; or be the one of a
+    group that torchrun or srun has started.
+    """
     with one_clear_error():
-        cfg = setup_config(args.config_file, args.opts, args.resume)
-        device = cfg.MODEL.DEVICE
-        processes = Processes(args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, device)
-    launch(main, processes, args=(args, cfg))
+        place = place_from_environment(os.environ, args.num_machines)
+        if place is None:
+            cfg = setup_config(args.config_file, args.opts, args.resume)
+            device = cfg.MODEL.DEVICE
+            processes = Processes(args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, device)
+    if place is None:
+        launch(main, processes, args=(args, cfg))
+        return
+    store = meet(place)
+    with one_says_why(store):
+        with one_clear_error():
+            cfg = _set_up_member(args, place, was_restarted(store))
+        with process_group(place, store, cfg.MODEL.DEVICE):
+            main(args, cfg)
+
+
+def _set_up_member(args: Namespace, place: Place, is_restarted: bool) -> CfgNode:
+    """The configuration of a process that torchrun or srun has started; a restarted one resumes."""
+    if (args.num_gpus, args.num_machines) != (1, 1):
+        found = f"found {args.num_gpus}, {args.num_machines}"
+        expected = f"neither: {place.says} has started {place.world_size} processes"
+        raise ValueError(f"--num-gpus, --num-machines: {found}, expected {expected}")
+    args.resume = args.resume or is_restarted and not args.eval_only
+    cfg = setup_config(args.config_file, args.opts, args.resume)
+    # torchrun may also start everything anew without calling it a restart: when a machine comes or goes.
+    if place.says == "torchrun" and not (args.resume or args.eval_only) and has_checkpoint(cfg):
+        raise ValueError(f"OUTPUT_DIR {cfg.OUTPUT_DIR}: found a checkpoint, expected --resume or another folder")
+    return cfg
 
 
 def main(args: Namespace, cfg: CfgNode) -> dict | None:

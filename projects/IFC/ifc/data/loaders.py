@@ -31,6 +31,7 @@ from .coco_checks import check_image_sizes
 from .dataset_dicts import load_ground_truth
 from .mapper import CocoClipDatasetMapper, MixedDatasetMapper, YTVISDatasetMapper
 from .records import PackedRecords, pack_once
+from .shares import balanced_shares
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def _sampler(sizes: Sequence[int], ratio: Sequence[float]) -> RepeatFactorTraini
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str, mapper: Mapper | None = None) -> DataLoader:
-    """The loader of one data set's videos or images, one at a time; every process has its own share.
+    """The loader of one data set's videos or images, one at a time; all processes have about as many pixels to look at.
 
     Arguments and errors are those of `build_train_loader`, for the one data set. The dicts have no annotations.
     """
@@ -100,7 +101,9 @@ def build_test_loader(cfg: CfgNode, dataset_name: str, mapper: Mapper | None = N
     records = load_records(dataset_name, cfg.MODEL.IFC.NUM_CLASSES, is_train=False)
     check_frames(records[comm.get_rank() :: comm.get_world_size()])
     bare = PackedRecords([{key: record[key] for key in record.keys() - {"annotations"}} for record in records])
-    return build_detection_test_loader(bare, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)
+    costs = [len(record.get("file_names", [""])) * record["height"] * record["width"] for record in records]
+    share = balanced_shares(costs, comm.get_world_size())[comm.get_rank()]
+    return build_detection_test_loader(bare, mapper=mapper, sampler=share, num_workers=cfg.DATALOADER.NUM_WORKERS)
 
 
 def is_video_dataset(name: str) -> bool:

@@ -4,11 +4,8 @@
 Lists and dicts that forked workers read are copied page by page, because reading an object changes its reference count.
 """
 
-import os
 import pickle
-import socket
 from collections.abc import Sequence
-from multiprocessing import parent_process
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -48,7 +45,7 @@ class PackedRecords(Dataset):
 
 
 def pack_once(records: Sequence[Record]) -> PackedRecords:
-    """Pack records that all training processes have read alike, once for those that one launcher started on a machine.
+    """Pack records that all training processes have read alike, once for those of a machine.
 
     The first of them packs; the others get torch's handle to its bytes. Every process has to call this.
 
@@ -57,15 +54,12 @@ def pack_once(records: Sequence[Record]) -> PackedRecords:
     """
     if comm.get_world_size() == 1:
         return PackedRecords(records)
-    # Handles pass between processes of one parent only: they share the key that multiprocessing asks for.
-    parent = parent_process()
-    family = (socket.gethostname(), os.getpid() if parent is None else parent.pid)
-    families = comm.all_gather(family)
-    rank, first = comm.get_rank(), families.index(family)
+    rank = comm.get_rank()
+    first = rank - comm.get_local_rank()
     packed, handles = None, {}
     if rank == first:
         packed = PackedRecords(records)
-        others = [other for other, its_family in enumerate(families) if its_family == family and other != first]
+        others = range(first + 1, first + comm.get_local_size())
         try:
             handles = {other: bytes(ForkingPickler.dumps(packed)) for other in others}  # each can be used once
         except RuntimeError as error:

@@ -49,11 +49,16 @@ def setup_config(
     if cfg.MODEL.IFC.NUM_CLASSES == 0:
         cfg.MODEL.IFC.NUM_CLASSES = _count_classes(cfg)
     check_config(cfg)
-    weights, resumes = cfg.MODEL.WEIGHTS, resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint"))
+    weights, resumes = cfg.MODEL.WEIGHTS, resume and has_checkpoint(cfg)
     if weights and not resumes and "://" not in weights and not os.path.isfile(weights):
         raise FileNotFoundError(f"MODEL.WEIGHTS {weights}: no such file")
     cfg.freeze()
     return cfg
+
+
+def has_checkpoint(cfg: CfgNode) -> bool:
+    """Whether OUTPUT_DIR has a checkpoint of a training to resume."""
+    return os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint"))
 
 
 def _merge(merge: Callable[[], None], where: str) -> None:

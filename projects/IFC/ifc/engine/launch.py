@@ -1,24 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What detectron2's launcher lacks: processes on the CPU, and an end of them all with one message."""
+"""The processes of a run: how they are started, meet and end. On the CPU they talk over gloo, on GPUs over NCCL."""
 
 import contextlib
 import os
+import secrets
+import signal
 import sys
 import tempfile
+import threading
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import timedelta
+from multiprocessing import current_process
+from multiprocessing.process import BaseProcess
 
 import torch
-from detectron2.engine import launch as launch_on_gpus
-from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+from detectron2.engine.launch import DEFAULT_TIMEOUT
+from detectron2.utils import comm
+from torch import distributed
+from torch.multiprocessing import ProcessExitedException
 
 from ..ytvis.parallel import end_with_parent
+from .place import Place
+
+MEETING_TIME = timedelta(minutes=5)  # until all processes are there; DEFAULT_TIMEOUT is for one to wait for the others
+ENDING_SECONDS = 30  # for the other processes when one has ended early, and to say why
 
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a run, checked.
+    """The processes that a command line asks for, checked.
 
     Attributes:
         num_processes: on each machine: one a GPU, or any number on the CPU.
@@ -51,73 +63,149 @@ class Processes:
 
 
 def launch(main: Callable[..., object], processes: Processes, args: tuple = ()) -> None:
-    """Run `main(*args)` in every process: one in all runs in place, several on the CPU talk over gloo and share its
-    cores evenly, those on GPUs are detectron2's.
+    """Run `main(*args)` in every process: one in all runs in place; several on the CPU share its cores evenly.
 
-    A process that ends with `sys.exit(…)` ends them all with that message or status; of several messages one is shown.
-    If this process is killed, the others end, too.
+    If one fails, all end, and one of them says why. SIGTERM and SIGUSR1 are passed on to them; if this process is
+    killed, they end, too.
 
     Raises:
-        SystemExit: if a process was ended or killed.
-        torch.multiprocessing.ProcessRaisedException: if one raised another exception; it has that one's traceback.
+        SystemExit: with the status that the processes ended with: os.EX_TEMPFAIL (75) if they were told to stop.
     """
     if processes.num_processes * processes.num_machines == 1:
         main(*args)
         return
     with tempfile.TemporaryDirectory() as folder:
+        arguments = (processes, folder, main, args)
+        context = torch.multiprocessing.spawn(_run, arguments, nprocs=processes.num_processes, join=False)
         try:
-            if processes.device.startswith("cpu"):
-                arguments = (processes, folder, main, args)
-                torch.multiprocessing.spawn(_run_on_cpu, arguments, nprocs=processes.num_processes)
-            else:
-                where = (processes.num_processes, processes.num_machines, processes.machine_rank, processes.dist_url)
-                launch_on_gpus(_run, *where, args=(folder, main, args))
-        except (ProcessExitedException, ProcessRaisedException) as exited:
-            # Looked for first: a process that waits for the one that left a message fails too, and may do so before it.
-            for message in Path(folder).glob("*.message"):
-                sys.exit(message.read_text())
-            if isinstance(exited, ProcessRaisedException):
-                raise
+            with _passing_on_signals(context.processes):
+                while not context.join(grace_period=ENDING_SECONDS):
+                    pass
+        except ProcessExitedException as exited:
             if exited.signal_name:
                 sys.exit(f"error: process {exited.error_index} was ended by {exited.signal_name}")
-            sys.exit(exited.exit_code)
+            alike = all(process.exitcode in (0, exited.exit_code) for process in context.processes)
+            sys.exit(exited.exit_code if alike else 1)
 
 
 @contextlib.contextmanager
-def _launched(folder: str) -> Iterator[None]:
-    """What a launched process owes the launching one: to end with it, however that is ended, and to leave the message
-    of a `sys.exit(message)` in `folder`, for it to print.
-    """
-    end_with_parent()
+def _passing_on_signals(processes: list[BaseProcess]) -> Iterator[None]:
+    def pass_on(signum: int, _: object) -> None:
+        for process in processes:
+            if process.is_alive():
+                os.kill(process.pid, signum)
+
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield
+        return
+    before = {signum: signal.signal(signum, pass_on) for signum in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         yield
-    except SystemExit as end:
-        if not isinstance(end.code, str):
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _run(local_rank: int, processes: Processes, folder: str, main: Callable[..., object], args: tuple) -> None:
+    end_with_parent()
+    count = processes.num_processes
+    if not processes.device.startswith("cuda"):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(max(1, cores // count))
+    rank, world_size = processes.machine_rank * count + local_rank, processes.num_machines * count
+    # Unlike a port that was free a moment ago, a new file is nobody else's.
+    url = f"file://{folder}/meeting" if processes.dist_url == "auto" else processes.dist_url
+    place = Place(rank, world_size, local_rank, count, url, says="--dist-url")
+    failures = distributed.FileStore(f"{folder}/failures", count)
+    with one_says_why(failures), process_group(place, meet(place), processes.device):
+        main(*args)
+
+
+@contextlib.contextmanager
+def one_says_why(store: distributed.Store) -> Iterator[None]:
+    """Of all processes that fail, let the first say why: the others fail because it is gone. They end with status 1.
+
+    A process that ends with another status, as in `sys.exit(75)`, ends with it.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as end:
+        if isinstance(end, SystemExit) and not isinstance(end.code, str):
             raise
-        unfinished = Path(folder, f"{os.getpid()}.unfinished")
-        unfinished.write_text(end.code)
-        unfinished.replace(unfinished.with_suffix(".message"))
+        with contextlib.suppress(RuntimeError):  # the process that keeps the store is gone, and has said why
+            if store.add("failed", 1) == 1:
+                sys.stderr.write(_reason(end))
+                sys.stderr.flush()
+                store.set("said", "")
+            else:  # to end could be to have that one ended before it has said it
+                store.wait(["said"], timedelta(seconds=ENDING_SECONDS))
         sys.exit(1)
 
 
-def _run(folder: str, main: Callable[..., object], args: tuple) -> None:
-    with _launched(folder):
-        main(*args)
+def _reason(end: Exception | SystemExit) -> str:
+    """What to print of it: all of the path through the code only where this process is where something went wrong."""
+    if isinstance(end, SystemExit):
+        return f"{end.code}\n"
+    if isinstance(end, distributed.DistError) or "gloo/transport" in str(end):
+        return f"error: another process has ended or does not answer: {str(end).splitlines()[0]}\n"
+    return traceback.format_exc()
 
 
-def _run_on_cpu(local_rank: int, processes: Processes, folder: str, main: Callable[..., object], args: tuple) -> None:
-    count, url = processes.num_processes, processes.dist_url
-    rank, world_size = processes.machine_rank * count + local_rank, processes.num_machines * count
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(max(1, cores // count))
-    with _launched(folder):
-        try:
-            # Unlike a port that was free a moment ago, a new file is nobody else's.
-            place = f"file://{folder}/rendezvous" if url == "auto" else url
-            torch.distributed.init_process_group("gloo", init_method=place, world_size=world_size, rank=rank)
-        except (RuntimeError, ValueError) as error:  # the address is taken, or is none
-            advice = "the processes cannot meet there (on one machine, 'auto' finds a free address)"
-            sys.exit(f"error: --dist-url {url}: {advice}: {str(error).splitlines()[0]}")
-        main(*args)
-        # Not after an error: the others would fail too, of a closed connection, and that might be what is shown.
-        torch.distributed.destroy_process_group()
+def meet(place: Place) -> distributed.Store:
+    """Wait until all processes of a run are there. Returns what they share.
+
+    Raises:
+        SystemExit: they cannot meet, or are not all there within MEETING_TIME.
+    """
+    everybody = range(place.world_size)
+    store = None
+    try:
+        store, _, _ = next(distributed.rendezvous(place.url, place.rank, place.world_size, timeout=MEETING_TIME))
+        if place.is_restarted:
+            store.set("restarted", "")
+        store.set(f"here/{place.rank}", "")
+        store.wait([f"here/{rank}" for rank in everybody], MEETING_TIME)
+    except (RuntimeError, ValueError) as error:  # the address is taken or is none, or nobody is there
+        reason = str(error).splitlines()[0]
+        if store is not None:
+            missing = [str(rank) for rank in everybody if not store.check([f"here/{rank}"])]
+            reason = f"{len(missing)} of {place.world_size} did not come: {', '.join(missing)}"
+        sys.exit(f"error: {place.says}: the processes cannot meet at {place.url}: {reason}")
+    return store
+
+
+def was_restarted(store: distributed.Store) -> bool:
+    """Whether any of the processes that have met was lost and started again; the same in all of them.
+
+    Those of one machine alone know it where torchrun has several.
+    """
+    return store.check(["restarted"])
+
+
+@contextlib.contextmanager
+def process_group(place: Place, store: distributed.Store, device: str) -> Iterator[None]:
+    """torch's process group of all that have met and detectron2's of those of a machine; on GPUs each gets its own.
+
+    Raises:
+        SystemExit: this machine has more processes than GPUs.
+    """
+    is_gpu = device.startswith("cuda")
+    if is_gpu:
+        visible = torch.cuda.device_count()
+        num_gpus = max(visible, place.num_gpus)
+        if place.local_world_size > num_gpus:
+            found = f"found {place.local_world_size} processes on a machine of {num_gpus}"
+            sys.exit(f"error: {place.says}: {found}, expected one a GPU at most")
+        torch.cuda.set_device(place.local_rank % visible)  # srun may show each task its own alone, as number 0
+    ranks = {"rank": place.rank, "world_size": place.world_size}
+    distributed.init_process_group("nccl" if is_gpu else "gloo", store=store, timeout=DEFAULT_TIMEOUT, **ranks)
+    if hasattr(comm, "create_local_process_group"):
+        comm.create_local_process_group(place.local_world_size)
+    else:  # v0.5 and v0.6, whose launcher sets it as well
+        comm._LOCAL_PROCESS_GROUP, _ = distributed.new_subgroups(place.local_world_size)
+    if place.rank == 0:
+        store.set("authkey", secrets.token_hex())
+    current_process().authkey = store.get("authkey")  # without it, none opens the shared memory of another
+    yield
+    # Not after an error: the others would fail too, of a closed connection, and that might be what is shown.
+    distributed.destroy_process_group()

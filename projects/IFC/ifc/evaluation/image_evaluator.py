@@ -2,11 +2,14 @@
 """Evaluation of a COCO test set in detectron2's loop, by faster-coco-eval where that is installed."""
 
 import contextlib
+import itertools
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 from detectron2.evaluation import COCOEvaluator, coco_evaluation
+from detectron2.utils import comm
 from pycocotools.cocoeval import COCOeval
 
 
@@ -33,6 +36,9 @@ class ImageEvaluator(COCOEvaluator):
 
     def evaluate(self, img_ids: Sequence[int] | None = None) -> OrderedDict[str, dict[str, float]]:
         """Numbers in percent, by task; of the images `img_ids`, or of all."""
+        # In the order of one process, whoever had which image.
+        gathered = itertools.chain.from_iterable(comm.gather(self._predictions))
+        self._predictions = sorted(gathered, key=itemgetter("image_id"))
         with _coco_eval(installed_coco_eval()):
             return super().evaluate(img_ids)
 
