@@ -26,9 +26,10 @@ def clip_inputs(num_frames: int, size: tuple[int, int] = (2, 3)):
 
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("same_key", [False, True])
-def test_attention_equals_torchs(padded, same_key):
+@pytest.mark.parametrize("dropout", [0.0, 1e-6])  # so little that nothing is dropped, by the way that drops
+def test_attention_equals_torchs(padded, same_key, dropout):
     torch.manual_seed(0)
-    ours, theirs = MultiheadAttention(DIM, HEADS, 0.0), nn.MultiheadAttention(DIM, HEADS, batch_first=True)
+    ours, theirs = MultiheadAttention(DIM, HEADS, dropout), nn.MultiheadAttention(DIM, HEADS, batch_first=True)
     nn.init.normal_(ours.in_proj_bias)
     theirs.load_state_dict(ours.state_dict())
     query = torch.randn(2, 5, DIM)

@@ -235,6 +235,4 @@ def _check_shapes(optimizer: torch.optim.Optimizer) -> None:
 def distribute(model: nn.Module) -> nn.Module:
     """The model in DistributedDataParallel if there are several processes, on GPUs or on the CPU."""
     on_cpu = next(model.parameters()).device.type == "cpu"
-    if on_cpu and comm.get_world_size() > 1:
-        model = model.to(memory_format=torch.channels_last)  # as its gradients are laid out, which are copied otherwise
     return create_ddp_model(model, broadcast_buffers=False, **({"device_ids": None} if on_cpu else {}))

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from detectron2.layers import FrozenBatchNorm2d
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from ..modeling.folding import folded
 from ..modeling.network import ClipPrediction, FrameFeatures, IfcNetwork
 from ..modeling.normalization import FrameNormalizer
 from ..modeling.precision import fast_precision
@@ -129,9 +129,7 @@ def _fold_batch_norm(conv: nn.Conv2d) -> None:
     """Fold the batch norm of a detectron2 `Conv2d`, as it is in evaluation mode, into the convolution."""
     norm = getattr(conv, "norm", None)
     if isinstance(norm, FrozenBatchNorm2d | nn.BatchNorm2d):
-        conv.weight, conv.bias = fuse_conv_bn_weights(
-            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-        )
+        conv.weight, conv.bias = (nn.Parameter(x, requires_grad=False) for x in folded(conv, norm))
         conv.norm = None
 
 

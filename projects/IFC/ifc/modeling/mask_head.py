@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pixel features for the masks, and the weights that turn a query into its mask (IFC, section 3.3)."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -30,7 +31,12 @@ class SeparableConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, dim, h, w) → (N, dim, h, w)."""
-        return self.pointwise(self.depthwise(x).relu_()).relu_()
+        if self.training and x.device.type == "cpu":  # which is slow at the gradients of a depthwise one in bfloat16
+            with torch.autocast("cpu", enabled=False):
+                x = self.depthwise(x.to(self.depthwise.weight.dtype))
+        else:
+            x = self.depthwise(x)
+        return self.pointwise(x.relu_()).relu_()
 
 
 class MaskHead(nn.Module):

@@ -13,6 +13,7 @@ from detectron2.modeling import Backbone
 from torch import Tensor, nn
 
 from ..regions import region
+from .folding import fold_frozen_batch_norm
 from .mask_head import MLP, MaskHead
 from .position_encoding import sine_position
 from .transformer import Transformer
@@ -90,6 +91,7 @@ class IfcNetwork(nn.Module):
         shapes, dim = backbone.output_shape(), transformer.dim
         if not {"res3", "res4", "res5"} <= shapes.keys():
             raise ValueError(f"MODEL.RESNETS.OUT_FEATURES: expected res3, res4, res5 in it, found {sorted(shapes)}")
+        fold_frozen_batch_norm(backbone)
         self.backbone = nn.ModuleList([nn.ModuleDict({"backbone": backbone})])  # the checkpoints' name
         self.input_proj = nn.Conv2d(shapes["res5"].channels, dim, 1)
         self.transformer = transformer

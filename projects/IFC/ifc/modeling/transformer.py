@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .dropout import Dropout
+
 
 @dataclass(frozen=True)
 class LayerSettings:
@@ -24,13 +26,14 @@ class LayerSettings:
 class MultiheadAttention(nn.Module):
     """Multi-head attention on fused kernels, with the parameters of `torch.nn.MultiheadAttention`.
 
-    Only the output is computed, never the attention weights as a tensor.
+    Only the output is computed, never the attention weights as a tensor; where they are dropped on a CPU, for which
+    torch has no such kernel, they are.
     """
 
     def __init__(self, dim: int, num_heads: int, dropout: float):
         super().__init__()
         self.num_heads = num_heads
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
         self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))  # rows: query, key, value
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
         self.out_proj = nn.Linear(dim, dim)
@@ -55,13 +58,15 @@ class MultiheadAttention(nn.Module):
             k = F.linear(key, self.in_proj_weight[dim : 2 * dim], self.in_proj_bias[dim : 2 * dim])
         v = F.linear(value, self.in_proj_weight[2 * dim :], self.in_proj_bias[2 * dim :])
         q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))  # (B, heads, ·, D / heads)
-        attended = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=None if key_padding is None else ~key_padding[:, None, None, :],
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+        attended_keys = None if key_padding is None else ~key_padding[:, None, None, :]
+        if self.dropout.is_active and q.device.type == "cpu":
+            scores = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)  # (B, heads, L, S)
+            if attended_keys is not None:
+                scores = scores.masked_fill(~attended_keys, -torch.inf)
+            attended = self.dropout(scores.softmax(-1)) @ v
+        else:
+            probability = self.dropout.p if self.training else 0.0
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=attended_keys, dropout_p=probability)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
 
@@ -83,7 +88,7 @@ class _Layer(nn.Module):
         self.linear2 = nn.Linear(settings.dim_feedforward, dim)
         for number in range(1, len(attentions) + 2):
             self.add_module(f"norm{number}", nn.LayerNorm(dim))
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.pre_norm = settings.pre_norm
 
     def _residual(self, norm: nn.LayerNorm, block: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
