@@ -110,6 +110,24 @@ def tiny(tmp_path) -> TinyDataset:
 
 
 @pytest.fixture
+def image_record(tiny):
+    """Frame 1 of video 11 as an image in detectron2's COCO form: a polygon, an RLE and a crowd."""
+    segmentations = [annotation["segmentations"][1] for annotation in tiny.content["annotations"][:3]]
+    segmentations[0] = [[4, 8, 12, 8, 12, 16, 4, 16]]
+    annotations = [
+        {"category_id": category, "iscrowd": crowd, "bbox": [0, 0, 1, 1], "segmentation": segmentation}
+        for category, crowd, segmentation in zip((0, 1, 1), (0, 0, 1), segmentations, strict=True)
+    ]
+    return {
+        "file_name": str(tiny.frame(0, 1)),
+        "image_id": 9,
+        "height": 24,
+        "width": 40,
+        "annotations": annotations,
+    }
+
+
+@pytest.fixture
 def register():
     """Registers a `TinyDataset`, or any loading function with metadata, for one test; returns its name."""
     names = []

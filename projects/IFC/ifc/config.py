@@ -73,6 +73,12 @@ def add_ifc_config(cfg: CN) -> None:
     cfg.INPUT.REDUCED_DECODE = False
     cfg.INPUT.AUGMENTATIONS = []  # any of "brightness", "contrast", "saturation", "rotation"
 
+    # A training clip of one image: its frames are "independent" of each other, or "smooth", as a moving camera sees it.
+    # Of smooth clips the camera turns, in place of "rotation", and images are decoded in full.
+    cfg.INPUT.PSEUDO_CLIP = "independent"
+    cfg.INPUT.MOTION = [15.0, 0.2, 2.0]  # of a smooth clip, at most: degrees, share of the frame, factor of scale
+    cfg.INPUT.COPY_PASTE = 0.0  # probability that moving objects of another image are pasted onto a smooth clip
+
     # Optimizer
     cfg.SOLVER.OPTIMIZER = "ADAMW"  # "ADAMW" or "SGD"
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # learning-rate factor of every parameter whose name has "backbone"

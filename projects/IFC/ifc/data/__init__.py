@@ -4,8 +4,9 @@
 import detectron2.modeling  # noqa: F401 - first, so that ifc registers while nothing of it is half imported
 
 from .dataset_dicts import load_ytvis_json, register_ytvis_instances
+from .image_mapper import CocoClipDatasetMapper
 from .loaders import build_test_loader, build_train_loader
-from .mapper import CocoClipDatasetMapper, YTVISDatasetMapper
+from .mapper import YTVISDatasetMapper
 
 __all__ = [
     "CocoClipDatasetMapper",

@@ -10,6 +10,7 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from PIL import Image
 
+from ..regions import region
 from .clip_masks import RunLengthMasks
 
 RESIZE_STYLES = ("choice", "range", "choice_by_clip", "range_by_clip")
@@ -56,6 +57,7 @@ class ClipAugmentation:
         self.flip = flip
         self.crop = None if crop is None else _random_crop(*crop)
         self.extra = [_extra_augmentation(name) for name in EXTRA_AUGMENTATIONS if name in extra]
+        self.colors = T.AugmentationList([_extra_augmentation(name) for name in PHOTOMETRIC if name in extra])
 
     def for_clip(self) -> T.AugmentationList:
         """The augmentations for all frames of one clip."""
@@ -67,6 +69,18 @@ class ClipAugmentation:
         elif self.flip == "flip_by_clip" and np.random.uniform() < 0.5:
             augmentations.append(T.RandomFlip(prob=1.0))
         return T.AugmentationList(augmentations + self.extra)
+
+    def draw_view(self, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+        """For all frames that show an image of `size`, (height, width), in smooth motion: crop, resize and flip.
+
+        Returns:
+            (height, width) of the crop, (height, width) to resize it to, and for x and y -1 to flip, or 1.
+        """
+        view = size if self.crop is None else self.crop.get_crop_size(size)
+        resize = self._resize().get_transform(np.broadcast_to(np.uint8(0), view))
+        out_size = (resize.new_h, resize.new_w) if isinstance(resize, T.ResizeTransform) else view
+        sign = 1 if self.flip == "none" else int(np.random.choice([-1, 1]))
+        return view, out_size, (1, sign) if self.flip == "vertical" else (sign, 1)
 
     def reduction(self, augmentations: T.AugmentationList, size: tuple[int, int]) -> int:
         """The largest of `REDUCTIONS` that leaves frames of `size` large enough for what `for_clip` gave."""
@@ -140,6 +154,7 @@ class FastResizeShortestEdge(T.ResizeShortestEdge):
         return FastResizeTransform(resize.h, resize.w, resize.new_h, resize.new_w, resize.interp)
 
 
+@region("masks")
 def transform_masks(transforms: T.TransformList, masks: RunLengthMasks) -> np.ndarray:
     """Apply an image's transforms to all its masks at once.
 

@@ -29,7 +29,8 @@ from ..ytvis.masks import require_masks
 from .catalog import register_video_json
 from .coco_checks import check_image_sizes
 from .dataset_dicts import load_ground_truth
-from .mapper import CocoClipDatasetMapper, MixedDatasetMapper, YTVISDatasetMapper
+from .image_mapper import CocoClipDatasetMapper, MixedDatasetMapper
+from .mapper import YTVISDatasetMapper
 from .records import PackedRecords, pack_once
 from .shares import balanced_shares
 

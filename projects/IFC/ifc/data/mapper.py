@@ -15,7 +15,6 @@ from detectron2.utils.file_io import PathManager
 
 from ..regions import region
 from ..ytvis.images import read_rgb
-from ..ytvis.masks import require_masks
 from .augmentation import ClipAugmentation, build_augmentation, transform_masks
 from .clip_masks import RunLengthMasks, run_length_masks
 from .lazy_frames import LazyFrames
@@ -110,9 +109,10 @@ class YTVISDatasetMapper(ClipMapper):
         for index, t in enumerate(frames):
             if t not in decoded:
                 decoded[t] = self._read_frame(names[t], size, augmentations)
-            image, transforms = _augment(augmentations, decoded[t])
-            images.append(_to_tensor(image))
-            instances.append(frame_instances(*masks[t], transforms, image.shape[:2], classes, self.num_classes))
+            image, transforms = augment(augmentations, decoded[t])
+            images.append(to_tensor(image))
+            rows, shown = masks[t]
+            instances.append(frame_instances(rows, transform_masks(transforms, shown), classes, self.num_classes))
             if t not in frames[index + 1 :]:
                 del decoded[t]  # the next frame takes its memory
         return _sample(record, images, [names[t] for t in frames]) | {"instances": instances}
@@ -123,52 +123,8 @@ class YTVISDatasetMapper(ClipMapper):
 
     def _read_test_frame(self, file_name: str, size: tuple[int, int]) -> torch.Tensor:
         augmentations = self.augmentation.for_clip()
-        image, _ = _augment(augmentations, self._read_frame(file_name, size, augmentations))
-        return _to_tensor(image)
-
-
-class CocoClipDatasetMapper(ClipMapper):
-    """Turns an image's dataset dict (detectron2's COCO form) into a pseudo-clip to train on, or into an image to test.
-
-    Training: the image, augmented T times independently. The keys are those of `YTVISDatasetMapper`, with "image_id"
-    and "file_name" in place of "video_id" and "length".
-
-    Testing: {"image": uint8 (3, h, w), "image_id", "file_name", "height", "width"}. A tensor, not a list, is an image.
-    """
-
-    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        size = (record["height"], record["width"])
-        augmentations = self.augmentation.for_clip()
-        image = self._read_frame(record["file_name"], size, augmentations)
-        sample = {key: record[key] for key in ("image_id", "file_name", "height", "width")}
-        if not self.is_train:
-            sample["image"] = _to_tensor(_augment(augmentations, image)[0])
-            return sample
-        annotations = [annotation for annotation in record["annotations"] if not annotation.get("iscrowd", 0)]
-        classes = [annotation["category_id"] for annotation in annotations]
-        segmentations = [annotation["segmentation"] for annotation in annotations]
-        rles = require_masks(segmentations, size, f"{record['file_name']}: segmentation")
-        rows = [row for row, rle in enumerate(rles) if rle is not None]
-        masks = run_length_masks([rles[row] for row in rows], size)
-        clip = [_augment(augmentations, image) for _ in range(self.num_frames)]
-        sample["image"] = [_to_tensor(frame) for frame, _ in clip]
-        sample["instances"] = [
-            frame_instances(rows, masks, transforms, frame.shape[:2], classes, self.num_classes)
-            for frame, transforms in clip
-        ]
-        sample["file_names"] = [record["file_name"]] * self.num_frames
-        return sample
-
-
-class MixedDatasetMapper:
-    """Makes training clips of videos and of images, for data sets of both kinds that are trained on together."""
-
-    def __init__(self, cfg: CfgNode) -> None:
-        self.videos = YTVISDatasetMapper(cfg, is_train=True)
-        self.images = CocoClipDatasetMapper(cfg, is_train=True)
-
-    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        return (self.videos if "file_names" in record else self.images)(record)
+        image, _ = augment(augmentations, self._read_frame(file_name, size, augmentations))
+        return to_tensor(image)
 
 
 def _sample(record: dict[str, Any], image: Sequence[torch.Tensor], file_names: Sequence[str]) -> dict[str, Any]:
@@ -230,21 +186,12 @@ def read_tracks(
 
 
 @region("masks")
-def frame_instances(
-    rows: Sequence[int],
-    masks: RunLengthMasks,
-    transforms: T.TransformList,
-    size: tuple[int, int],
-    classes: Sequence[int],
-    num_classes: int,
-) -> Instances:
+def frame_instances(rows: Sequence[int], stack: np.ndarray, classes: Sequence[int], num_classes: int) -> Instances:
     """The instances of a clip on one of its frames, after augmentation.
 
     Args:
-        rows: rows of the instances that the frame's annotations have.
-        masks: of these rows, before the augmentation.
-        transforms: the frame's augmentation.
-        size: (h, w) after it.
+        rows: rows of the instances that the frame's annotations have; their number is n.
+        stack: (n, h, w) uint8, their masks, 0 or 1.
         classes: the class of every instance of the clip; their number is N.
         num_classes: the class of an absent instance.
 
@@ -253,7 +200,7 @@ def frame_instances(
         `gt_boxes` (N, 4). The id is the row's number. Instances that are not annotated, or whose mask is empty after
         the augmentation, have class `num_classes`, id -1, an empty mask and a box of zeros.
     """
-    stack = transform_masks(transforms, masks)
+    size = stack.shape[1:]
     if len(rows) < len(classes):
         shown, stack = stack, np.zeros((len(classes), *size), dtype=np.uint8)
         stack[rows] = shown
@@ -271,13 +218,13 @@ def frame_instances(
 
 
 @region("augmentation")
-def _augment(augmentations: T.AugmentationList, image: np.ndarray) -> tuple[np.ndarray, T.TransformList]:
+def augment(augmentations: T.AugmentationList, image: np.ndarray) -> tuple[np.ndarray, T.TransformList]:
     frame = T.AugInput(image)
     transforms = augmentations(frame)
     return frame.image, transforms
 
 
-def _to_tensor(image: np.ndarray) -> torch.Tensor:
+def to_tensor(image: np.ndarray) -> torch.Tensor:
     """(H, W, 3) -> (3, H, W)."""
     planes = np.empty((3, *image.shape[:2]), dtype=np.uint8)
     if image.strides[1] < 0:  # a flip is a view, which NumPy copies slowly

@@ -11,6 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import BACKBONE_REGISTRY
 
 from ..data.augmentation import CROP_TYPES, EXTRA_AUGMENTATIONS, FLIP_STYLES, RESIZE_STYLES
+from ..data.image_mapper import PSEUDO_CLIPS
 from ..data.loaders import is_video_dataset
 from ..inference import COMPILE_MODES, PRECISIONS
 from .optimizer import FULL_MODEL, OPTIMIZERS
@@ -48,6 +49,7 @@ def _check_choices(cfg: CfgNode) -> None:
         "INPUT.MIN_SIZE_TRAIN_SAMPLING": RESIZE_STYLES,
         "INPUT.RANDOM_FLIP": FLIP_STYLES,
         "INPUT.CROP.TYPE": CROP_TYPES,
+        "INPUT.PSEUDO_CLIP": PSEUDO_CLIPS,
         "DATALOADER.SAMPLER_TRAIN": ["TrainingSampler"],
         "SOLVER.OPTIMIZER": sorted(OPTIMIZERS),
         "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": [FULL_MODEL, "norm", "value"],
@@ -104,6 +106,10 @@ def _check_input(cfg: CfgNode) -> None:
     inputs = cfg.INPUT
     expected = f"any of {', '.join(map(repr, EXTRA_AUGMENTATIONS))}"
     _require(cfg, "INPUT.AUGMENTATIONS", lambda names: all(name in EXTRA_AUGMENTATIONS for name in names), expected)
+    _require(cfg, "INPUT.MOTION", _is_motion, "[degrees up to 180, share of the frame from 0 to 1, factor from 1]")
+    most = 1 if inputs.PSEUDO_CLIP == "smooth" else 0
+    expected = "a probability" if most else "0 with INPUT.PSEUDO_CLIP 'independent'"
+    _require(cfg, "INPUT.COPY_PASTE", lambda x: 0 <= x <= most, expected)
     expected = "whole numbers of pixels, 0 or more"
     _require(cfg, "INPUT.MIN_SIZE_TRAIN", lambda x: x and _are_within(x, above=-1) and _are_whole(x), expected)
     if inputs.MIN_SIZE_TRAIN_SAMPLING.startswith("range"):
@@ -118,6 +124,10 @@ def _check_input(cfg: CfgNode) -> None:
         if inputs.CROP.TYPE == "absolute_range":
             _require(cfg, "INPUT.CROP.SIZE", lambda x: x[0] <= x[1], "the smallest number of pixels, then the largest")
         _require(cfg, "INPUT.REDUCED_DECODE", lambda x: not x, "False with INPUT.CROP.ENABLED")
+
+
+def _is_motion(values: Sequence[Any]) -> bool:
+    return len(values) == 3 and _are_within(values) and 0 <= values[0] <= 180 and 0 <= values[1] <= 1 <= values[2]
 
 
 def _are_whole(values: Sequence[float]) -> bool:
