@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import (
@@ -22,7 +23,7 @@ from detectron2.data import (
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from ..ytvis.images import check_image
 from ..ytvis.masks import require_masks
@@ -48,6 +49,7 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader
     Args:
         cfg: DATASETS.TRAIN and TRAIN_RATIO, DATALOADER, INPUT, SOLVER.IMS_PER_BATCH and MODEL.IFC.NUM_CLASSES are used.
         mapper: dataset dict -> clip. By default `YTVISDatasetMapper` for videos, `CocoClipDatasetMapper` for images.
+            One with an attribute `sources` gets the dicts of all images there.
 
     Returns:
         A loader whose batches are lists of IMS_PER_BATCH / (number of processes) clips.
@@ -74,8 +76,11 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader
     records = list(itertools.chain.from_iterable(by_dataset))
     _log_class_counts(records, names[0])
     check_frames(records[comm.get_rank() :: world_size])
+    packed = pack_once(records)
+    if hasattr(mapper, "sources"):
+        mapper.sources = Subset(packed, np.flatnonzero(["file_names" not in record for record in records]))
     return build_detection_train_loader(
-        pack_once(records),
+        packed,
         mapper=mapper,
         sampler=_sampler([len(records) for records in by_dataset], ratio) if ratio else None,
         total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
