@@ -4,6 +4,7 @@
 import sys
 
 import pytest
+import timm
 import torch
 from detectron2.modeling import build_backbone, build_model
 from test_meta_arch import clip
@@ -107,6 +108,18 @@ def test_a_checkpoint(model, tmp_path):
             parameter.add_(1)
     IfcCheckpointer(model).load(str(tmp_path / "model.pth"))
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def test_pretrained_weights(tmp_path):
+    """Those of a file, as no download may be; none where MODEL.WEIGHTS has the model's."""
+    path = str(tmp_path / "model.pth")
+    weights = timm.create_model("convnext_atto").state_dict()
+    torch.save(weights, path)
+    cfg = config_of("convnext_atto", f"[['pretrained_cfg_overlay', {{'file': '{path}'}}]]")
+    cfg.defrost()
+    cfg.MODEL.TIMM.PRETRAINED = True
+    for cfg.MODEL.WEIGHTS, is_same in (("", True), (path, False)):
+        assert torch.equal(build_backbone(cfg).model.stem_0.weight, weights["stem.0.weight"]) is is_same
 
 
 @pytest.mark.parametrize(

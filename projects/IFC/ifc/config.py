@@ -27,10 +27,8 @@ def add_ifc_config(cfg: CN) -> None:
 
     # MODEL.BACKBONE.NAME "build_timm_backbone": a model of timm (pip install -e .[timm]) in place of the ResNet.
     cfg.MODEL.TIMM = CN()
-    cfg.MODEL.TIMM.NAME = (
-        ""  # any that gives features at strides 4, 8, 16 and 32, such as "swin_tiny_patch4_window7_224"
-    )
-    cfg.MODEL.TIMM.PRETRAINED = False  # download its weights, for MODEL.PIXEL_MEAN and PIXEL_STD of its own
+    cfg.MODEL.TIMM.NAME = ""  # any with features at strides 4, 8, 16, 32, such as "swin_tiny_patch4_window7_224"
+    cfg.MODEL.TIMM.PRETRAINED = False  # where MODEL.WEIGHTS is empty, download its weights
     cfg.MODEL.TIMM.ARGUMENTS = []  # more of timm.create_model's arguments, [[name, value], ...]
 
     # Training

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Any model of timm that has features at strides 4 to 32, in place of the ResNet. timm is loaded when one is built."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -81,7 +83,8 @@ def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
         close = get_close_matches(name, timm.list_models()) or timm.list_models("swin_tiny*")
         raise ValueError(f"{place}, expected a model of timm {timm.__version__}, such as {', '.join(close)}")
     try:
-        backbone = TimmBackbone(_create(name, cfg.MODEL.TIMM), cfg.MODEL.BACKBONE.FREEZE_AT)
+        pretrained = cfg.MODEL.TIMM.PRETRAINED and not cfg.MODEL.WEIGHTS
+        backbone = TimmBackbone(_create(name, pretrained, cfg.MODEL.TIMM.ARGUMENTS), cfg.MODEL.BACKBONE.FREEZE_AT)
         with torch.no_grad():
             backbone.eval()(torch.zeros(1, 3, 64, 96))  # some transformers take one size of frames only
         return backbone.train()
@@ -89,10 +92,10 @@ def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
         raise ValueError(f"{place}, MODEL.TIMM.ARGUMENTS {cfg.MODEL.TIMM.ARGUMENTS}: {error}") from error
 
 
-def _create(name: str, settings: CfgNode) -> nn.Module:
+def _create(name: str, pretrained: bool, arguments: Sequence[tuple[str, Any]]) -> nn.Module:
     from timm import create_model
 
-    arguments = {"pretrained": settings.PRETRAINED, "features_only": True, **dict(settings.ARGUMENTS)}
+    arguments = {"pretrained": pretrained, "features_only": True, **dict(arguments)}
     try:
         return create_model(name, **{"strict_img_size": False} | arguments)  # frames of any size: Swin is to be told so
     except TypeError:  # others do not know this
