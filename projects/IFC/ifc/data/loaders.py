@@ -4,6 +4,7 @@
 import itertools
 import json
 import logging
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -11,16 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import torch
 from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetCatalog,
     Metadata,
     MetadataCatalog,
     build_detection_test_loader,
-    build_detection_train_loader,
 )
-from detectron2.data.samplers import RepeatFactorTrainingSampler
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 from torch.utils.data import DataLoader, Subset
@@ -34,6 +32,7 @@ from .image_mapper import CocoClipDatasetMapper, MixedDatasetMapper
 from .mapper import YTVISDatasetMapper
 from .records import PackedRecords, pack_once
 from .shares import balanced_shares
+from .stream import ClipStream, RecordOrder, StreamBatches
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +40,18 @@ Record = dict[str, Any]
 Mapper = Callable[[Record], dict[str, Any]]
 
 CHECKING_THREADS = 8
+# By which a scheduler warns a run that it has to end. (Windows knows the first alone.)
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 
 def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader:
     """The endless loader of training clips over all of `DATASETS.TRAIN`, videos and images in any mixture.
 
+    Its data set, a `ClipStream`, has the seed, and its batch sampler the batch to begin with.
+
     Args:
-        cfg: DATASETS.TRAIN and TRAIN_RATIO, DATALOADER, INPUT, SOLVER.IMS_PER_BATCH and MODEL.IFC.NUM_CLASSES are used.
+        cfg: DATASETS.TRAIN and TRAIN_RATIO, DATALOADER, INPUT, SOLVER.IMS_PER_BATCH, MODEL.IFC.NUM_CLASSES and SEED
+            are used.
         mapper: dataset dict -> clip. By default `YTVISDatasetMapper` for videos, `CocoClipDatasetMapper` for images.
             One with an attribute `sources` gets the dicts of all images there.
 
@@ -68,7 +72,6 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader
     if mapper is None:
         kinds = {is_video_dataset(name) for name in names}
         mapper = _mapper_of(cfg, kinds.pop(), is_train=True) if len(kinds) == 1 else MixedDatasetMapper(cfg)
-    ratio = cfg.DATASETS.TRAIN_RATIO
     by_dataset = [load_records(name, cfg.MODEL.IFC.NUM_CLASSES, is_train=True) for name in names]
     _check_same_classes(names, list(cfg.DATASETS.TEST))
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
@@ -79,21 +82,21 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader
     packed = pack_once(records)
     if hasattr(mapper, "sources"):
         mapper.sources = Subset(packed, np.flatnonzero(["file_names" not in record for record in records]))
-    return build_detection_train_loader(
-        packed,
-        mapper=mapper,
-        sampler=_sampler([len(records) for records in by_dataset], ratio) if ratio else None,
-        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
-        aspect_ratio_grouping=False,
+    order = RecordOrder([len(records) for records in by_dataset], cfg.DATASETS.TRAIN_RATIO)
+    seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+    return DataLoader(
+        ClipStream(packed, order, mapper, seed),
+        batch_sampler=StreamBatches(cfg.SOLVER.IMS_PER_BATCH),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=list,
+        worker_init_fn=_leave_signals_to_the_run,
     )
 
 
-def _sampler(sizes: Sequence[int], ratio: Sequence[float]) -> RepeatFactorTrainingSampler:
-    """Draws from data sets of so many records, which follow one another, in this ratio; an epoch stays as long."""
-    repeats = torch.tensor(ratio, dtype=torch.float64) / torch.tensor(sizes)
-    repeats *= sum(sizes) / sum(ratio)
-    return RepeatFactorTrainingSampler(repeats.repeat_interleave(torch.tensor(sizes)))
+def _leave_signals_to_the_run(_: int) -> None:
+    """A scheduler warns all processes of a job, but it is for the one that trains to end in order."""
+    for warning in STOP_SIGNALS:
+        signal.signal(warning, signal.SIG_IGN)
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str, mapper: Mapper | None = None) -> DataLoader:
