@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The optimizer's groups against the original's, and what clipping does to gradients."""
 
+import copy
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,24 @@ def test_sgd_takes_detectron2s_momentum(cfg, model):
     assert isinstance(optimizer, torch.optim.SGD)
     assert all(group["momentum"] == 0.8 and group["nesterov"] for group in optimizer.param_groups)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-5, 1e-5, 1e-4, 1e-4])
+
+
+@pytest.mark.parametrize("optimizer", ["ADAMW", "SGD"])
+@pytest.mark.parametrize(
+    ("clip_type", "bad"), [("full_model", math.nan), ("full_model", math.inf), ("value", math.nan)]
+)
+def test_a_step_that_is_not_finite_leaves_all_as_it_was(cfg, model, optimizer, clip_type, bad):
+    cfg.merge_from_list(["SOLVER.OPTIMIZER", optimizer, "SOLVER.CLIP_GRADIENTS.CLIP_TYPE", clip_type])
+    optimizer = build_optimizer(cfg, model)
+    set_gradients(model, norm=1.0)
+    optimizer.step()
+    before = copy.deepcopy([model.state_dict(), optimizer.state_dict()["state"]])
+    set_gradients(model, norm=1.0)
+    model["head"].weight.grad[3, 1] = bad
+    optimizer.step()
+    after = [model.state_dict(), optimizer.state_dict()["state"]]
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+    assert not optimizer.gradient_norm.isfinite()
+    set_gradients(model, norm=1.0)
+    optimizer.step()
+    assert not torch.equal(model["head"].weight, before[0]["head.weight"])

@@ -80,6 +80,13 @@ def add_ifc_config(cfg: CN) -> None:
     # Optimizer
     cfg.SOLVER.OPTIMIZER = "ADAMW"  # "ADAMW" or "SGD"
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # learning-rate factor of every parameter whose name has "backbone"
+    cfg.SOLVER.ACCUMULATE = 1  # parts in which a process's share of IMS_PER_BATCH passes the network, to save memory
+    cfg.SOLVER.EMA_DECAY = 0.0  # averaged weights, evaluated and saved beside the others: 0.999, …; 0: none
+    cfg.SOLVER.MAX_SKIPPED_STEPS = 0  # steps in a row that are left out if losses are not finite; one more ends the run
+    cfg.SOLVER.KEEP_CHECKPOINTS = 2  # checkpoints of a training that stay, besides the final and the best one; 0: all
+
+    # Videos and images, of all, that may be unreadable in training, where the next one stands in; more end the run.
+    cfg.DATALOADER.MAX_UNREADABLE = 0.01
 
     # Tests
     cfg.TEST.PICTURES = 4  # videos of the first data set whose results TensorBoard shows after each evaluation

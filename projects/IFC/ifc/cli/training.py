@@ -89,7 +89,7 @@ def train(args: Namespace, cfg: CfgNode) -> dict | None:
     with one_clear_error():
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=args.resume)
-    with one_clear_error((FloatingPointError, IncompleteResultsError)):
+    with one_clear_error((FloatingPointError, IncompleteResultsError, OSError)):
         return trainer.train()
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loading and saving checkpoints. No file read here can run code."""
 
+import glob
 import os
 import re
 import warnings
@@ -11,12 +12,18 @@ import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.file_io import PathManager
+from torch import nn
 
 from ..ytvis.files import refuse_input, whole_file
 from .array_pickle import NUMERIC_KINDS, load_array_pickle
 
 CLASS_HEAD = "detr.class_embed.layers.1."  # the class head's last layer: the one with a row for every class
+NUMBERED = "model_[0-9]*.pth"  # the checkpoints that a training wrote on its way
 CLASS_WEIGHTS = "criterion.empty_weight"  # the criterion keeps its own, whatever a file says
+
+
+class DamagedCheckpointError(ValueError):
+    """A file is no whole checkpoint."""
 
 
 class IfcCheckpointer(DetectionCheckpointer):
@@ -31,6 +38,26 @@ class IfcCheckpointer(DetectionCheckpointer):
         """As detectron2's: read `path`, a file or URL; an empty one leaves the model as it is."""
         return super().load(self._fetch(path), *args, **kwargs)
 
+    def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
+        """As detectron2's, but a training's checkpoint that is missing or damaged is passed over, with a warning, for
+        the one before it.
+
+        Raises:
+            DamagedCheckpointError: there is no whole one.
+        """
+        if not (resume and self.has_checkpoint()):
+            return super().resume_or_load(path, resume=False)
+        newest = self.get_checkpoint_file()
+        others = sorted(glob.glob(os.path.join(glob.escape(self.save_dir), NUMBERED)), reverse=True)
+        failure: Exception | None = None
+        for candidate in dict.fromkeys([newest, *others]):
+            try:
+                return self.load(candidate)
+            except (DamagedCheckpointError, FileNotFoundError) as error:
+                self.logger.warning(f"{error}; the one before it is looked for")
+                failure = failure or error
+        raise failure
+
     def _fetch(self, path: str) -> str:
         """The local file for `path`."""
         try:
@@ -42,7 +69,7 @@ class IfcCheckpointer(DetectionCheckpointer):
         return local
 
     def _load_file(self, filename: str) -> dict[str, Any]:
-        checkpoint = _read(filename)
+        checkpoint = read_checkpoint(filename)
         self._filename = filename
         return checkpoint
 
@@ -95,13 +122,25 @@ class IfcCheckpointer(DetectionCheckpointer):
             return
         for unfinished in Path(self.save_dir).glob(".*.pth.*.part"):  # of a program that was killed while it saved
             unfinished.unlink()
-        data = {"model": self.model.state_dict()}
-        data |= {key: checkpointable.state_dict() for key, checkpointable in self.checkpointables.items()}
-        data |= kwargs
-        path = os.path.join(self.save_dir, f"{name}.pth")
-        self.logger.info(f"Saving checkpoint to {path}")
-        _write(data, path)
-        self.tag_last_checkpoint(os.path.basename(path))
+        state = {key: checkpointable.state_dict() for key, checkpointable in self.checkpointables.items()}
+        self.save_weights(name, self.model, **state, **kwargs)
+        self.tag_last_checkpoint(f"{name}.pth")
+
+    def save_weights(self, name: str, model: nn.Module, **kwargs: Any) -> None:
+        """Write a model's weights and `kwargs` as a file that MODEL.WEIGHTS takes and --resume does not look for.
+
+        Raises:
+            OSError: as `save`.
+        """
+        if self.save_dir and self.save_to_disk:
+            path = os.path.join(self.save_dir, f"{name}.pth")
+            self.logger.info(f"Saving checkpoint to {path}")
+            write_checkpoint({"model": model.state_dict(), **kwargs}, path)
+
+    def remove(self, name: str) -> None:
+        """Remove a checkpoint that `save` wrote, if it is still there."""
+        if self.save_dir and self.save_to_disk:
+            Path(self.save_dir, f"{name}.pth").unlink(missing_ok=True)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Note which file `--resume` reads."""
@@ -123,7 +162,7 @@ def strip_checkpoint(source: str, target: str, half: bool = False) -> int:
         ValueError: `source` is no checkpoint, or a weight does not fit into float16.
     """
     refuse_input(target, [source])
-    weights = {name: torch.as_tensor(value) for name, value in _read(source)["model"].items()}
+    weights = {name: torch.as_tensor(value) for name, value in read_checkpoint(source)["model"].items()}
     if not weights:
         raise ValueError(f"checkpoint {source}: expected a model's weights, found none")
     for name, value in weights.items() if half else ():
@@ -131,11 +170,11 @@ def strip_checkpoint(source: str, target: str, half: bool = False) -> int:
             weights[name] = value.half()
             if not torch.isfinite(weights[name]).all():
                 raise ValueError(f"{source}: {name} has values beyond float16's range; strip it without --half")
-    _write({"model": weights}, target)
+    write_checkpoint({"model": weights}, target)
     return os.path.getsize(target)
 
 
-def _write(data: dict[str, Any], path: str) -> None:
+def write_checkpoint(data: dict[str, Any], path: str) -> None:
     try:
         with whole_file(path) as partial:
             torch.save(data, partial)
@@ -145,13 +184,13 @@ def _write(data: dict[str, Any], path: str) -> None:
         ) from error
 
 
-def _read(filename: str) -> dict[str, Any]:
-    """{"model": name → tensor or array, …}, checked; or ValueError, which names the file."""
+def read_checkpoint(filename: str) -> dict[str, Any]:
+    """{"model": name → tensor or array, …}, checked; or DamagedCheckpointError, which names the file."""
     try:
         checkpoint = _load(filename)
         check_tensors(checkpoint["model"])
     except Exception as error:  # a damaged file can raise anything
-        raise ValueError(
+        raise DamagedCheckpointError(
             f"checkpoint {filename} ({os.path.getsize(filename)} bytes): expected a whole file of tensors, found "
             f"one that cannot be read: {_reason(error)}"
         ) from error

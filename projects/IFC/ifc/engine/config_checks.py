@@ -63,17 +63,20 @@ def _check_ranges(cfg: CfgNode) -> None:
         "INPUT.SAMPLING_FRAME_NUM INPUT.MAX_SIZE_TRAIN INPUT.MAX_SIZE_TEST "
         "MODEL.IFC.NUM_CLASSES MODEL.IFC.HIDDEN_DIM MODEL.IFC.NHEADS MODEL.IFC.DIM_FEEDFORWARD MODEL.IFC.ENC_LAYERS "
         "MODEL.IFC.DEC_LAYERS MODEL.IFC.NUM_MEMORY_BUS MODEL.IFC.NUM_OBJECT_QUERIES MODEL.IFC.MASK_STRIDE "
-        "MODEL.IFC.MATCH_STRIDE MODEL.IFC.CLIP_STRIDE SOLVER.CHECKPOINT_PERIOD SOLVER.MAX_ITER SOLVER.IMS_PER_BATCH"
+        "MODEL.IFC.MATCH_STRIDE MODEL.IFC.CLIP_STRIDE SOLVER.CHECKPOINT_PERIOD SOLVER.MAX_ITER SOLVER.IMS_PER_BATCH "
+        "SOLVER.ACCUMULATE"
     )
     not_negative = (
         "INPUT.SAMPLING_FRAME_RANGE INPUT.MIN_SIZE_TEST DATALOADER.NUM_WORKERS MODEL.IFC.FRAMES_PER_BATCH "
         "MODEL.IFC.WINDOWS_PER_BATCH MODEL.IFC.MASK_WEIGHT MODEL.IFC.DICE_WEIGHT MODEL.IFC.NO_OBJECT_WEIGHT "
-        "SOLVER.BASE_LR SOLVER.BACKBONE_MULTIPLIER SOLVER.WEIGHT_DECAY TEST.PICTURES"
+        "SOLVER.BASE_LR SOLVER.BACKBONE_MULTIPLIER SOLVER.WEIGHT_DECAY SOLVER.MAX_SKIPPED_STEPS "
+        "SOLVER.KEEP_CHECKPOINTS TEST.PICTURES"
     )
     _require(cfg, at_least_one, lambda x: x >= 1, "at least 1")
     _require(cfg, not_negative, lambda x: 0 <= x < math.inf, "a number, 0 or more")
     _require(cfg, "MODEL.TIMM.ARGUMENTS", lambda x: all(map(_is_pair, x)), "[[name, value], ...]")
-    _require(cfg, "MODEL.IFC.DROPOUT", lambda x: 0 <= x < 1, "0 or more and less than 1")
+    _require(cfg, "MODEL.IFC.DROPOUT SOLVER.EMA_DECAY", lambda x: 0 <= x < 1, "0 or more and less than 1")
+    _require(cfg, "DATALOADER.MAX_UNREADABLE", lambda x: 0 <= x <= 1, "a share, 0 to 1")
 
     window, num_heads, solver = cfg.INPUT.SAMPLING_FRAME_NUM, cfg.MODEL.IFC.NHEADS, cfg.SOLVER
     expected = f"at most {window}, the frames of a window (INPUT.SAMPLING_FRAME_NUM): none can be left out between two"
@@ -161,5 +164,3 @@ def _check_device(cfg: CfgNode) -> None:
     if is_gpu:
         expected = "another on this GPU, which has no bfloat16"
         _require(cfg, "MODEL.IFC.PRECISION", lambda x: x != "bfloat16" or torch.cuda.is_bf16_supported(), expected)
-    if not is_gpu:
-        _require(cfg, "SOLVER.AMP.ENABLED", lambda on: not on, f"False with MODEL.DEVICE {device.type!r}")

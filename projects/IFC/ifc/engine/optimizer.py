@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The optimizer, and the clipping of the whole model's gradient."""
 
+import math
+
 import torch
 from detectron2.config import CfgNode
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
-
-from ..regions import region
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 OPTIMIZERS = {"ADAMW": torch.optim.AdamW, "SGD": torch.optim.SGD}
 FULL_MODEL = "full_model"
@@ -17,7 +18,11 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 
     Parameters whose name has "backbone" learn at SOLVER.BACKBONE_MULTIPLIER times SOLVER.BASE_LR. With
     SOLVER.CLIP_GRADIENTS of type "full_model" the norm over all gradients together is clipped at CLIP_VALUE before each
-    step; the other types are detectron2's, which clip each parameter alone.
+    step; the other types are detectron2's, which clip each parameter alone. A step whose gradients are not all finite
+    leaves weights and state as they are, which takes no wait for the device.
+
+    Attributes that the optimizer has besides torch's: `max_norm`, that CLIP_VALUE or infinity, and after each step
+    `gradient_norm`, a scalar tensor, the norm before clipping.
     """
     base_lr, multiplier = cfg.SOLVER.BASE_LR, cfg.SOLVER.BACKBONE_MULTIPLIER
     groups = [
@@ -32,20 +37,27 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     arguments = {"lr": base_lr}
     if cfg.SOLVER.OPTIMIZER == "SGD":
         arguments |= {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV}
-    optimizer_class = OPTIMIZERS[cfg.SOLVER.OPTIMIZER]
-    clip = cfg.SOLVER.CLIP_GRADIENTS
-    if clip.ENABLED and clip.CLIP_TYPE == FULL_MODEL:
-        optimizer = optimizer_class(groups, **arguments)
-        parameters = [group["params"][0] for group in groups]
+    optimizer_class, clip = OPTIMIZERS[cfg.SOLVER.OPTIMIZER], cfg.SOLVER.CLIP_GRADIENTS
+    clips_full_model = clip.ENABLED and clip.CLIP_TYPE == FULL_MODEL
+    if not clips_full_model:
+        optimizer_class = maybe_add_gradient_clipping(cfg, optimizer_class)
+    optimizer = optimizer_class(groups, fused=True, **arguments)
+    optimizer.max_norm = clip.CLIP_VALUE if clips_full_model else math.inf
+    parameters = [group["params"][0] for group in groups]
 
-        # A pre-hook sees the gradients as the step will: reduced over the processes, unscaled by the loss scaler.
-        @region("optimizer step")
-        def clip_full_model(*_) -> None:
-            torch.nn.utils.clip_grad_norm_(parameters, clip.CLIP_VALUE, norm_type=clip.NORM_TYPE)
+    def clip_and_check(*_) -> None:
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if getattr(optimizer, "grad_scale", None) is not None:  # a loss scaler leaves it to a fused step to unscale
+            torch._foreach_div_(gradients, optimizer.grad_scale)
+            optimizer.grad_scale = None
+        norm = get_total_norm(gradients, norm_type=clip.NORM_TYPE if clips_full_model else 2.0)
+        if clips_full_model:
+            clip_grads_with_norm_(parameters, optimizer.max_norm, norm)
+        optimizer.gradient_norm = norm
+        optimizer.found_inf = (~norm.isfinite()).float()  # which a fused step looks at, as with a loss scaler
 
-        optimizer.register_step_pre_hook(clip_full_model)
-        return optimizer
-    return maybe_add_gradient_clipping(cfg, optimizer_class)(groups, **arguments)
+    optimizer.register_step_pre_hook(clip_and_check)
+    return optimizer
 
 
 def is_of_backbone(name: str) -> bool:

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from detectron2.config import CfgNode
 from detectron2.engine import TrainerBase
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..data.stream import UNREADABLE, derived_seed
+from ..data.stream import UNREADABLE, ClipStream, derived_seed
+from ..modeling.precision import fast_precision
 from ..regions import region
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,25 @@ class StepSettings:
     ema_decay: float = 0.0
     max_skipped: int = 0
     max_unreadable: float = math.inf
+
+
+def step_settings(cfg: CfgNode, stream: ClipStream) -> StepSettings:
+    """How `cfg` wants a step on the clips of `stream` to be made."""
+    precision, device = "float32", torch.device(cfg.MODEL.DEVICE)
+    if cfg.SOLVER.AMP.ENABLED:
+        precision = fast_precision(device)
+        if precision == "float32" and device.type == "cuda":
+            precision = "float16"
+        elif precision == "float32":
+            logger.warning(f"SOLVER.AMP.ENABLED: {device} has no fast bfloat16, so that float32 is used")
+    return StepSettings(
+        seed=stream.seed,
+        precision=precision,
+        accumulate=cfg.SOLVER.ACCUMULATE,
+        ema_decay=cfg.SOLVER.EMA_DECAY,
+        max_skipped=cfg.SOLVER.MAX_SKIPPED_STEPS,
+        max_unreadable=cfg.DATALOADER.MAX_UNREADABLE * len(stream.records),
+    )
 
 
 class NotFiniteError(FloatingPointError):
@@ -98,6 +119,7 @@ class TrainingStep(TrainerBase):
         self.data_loader = data_loader
         self.optimizer = optimizer
         self.settings = settings
+        self.seed = settings.seed  # a resumed training keeps its own
         self.network = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
         decay = settings.ema_decay
         self.ema = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
@@ -120,17 +142,19 @@ class TrainingStep(TrainerBase):
         batch = next(self._batches)
         data_time = time.perf_counter() - start
         self._note_unreadable(batch)
-        seed = derived_seed(self.settings.seed, self.iter, comm.get_rank())
+        seed = derived_seed(self.seed, self.iter, comm.get_rank())
         losses, metrics = self._backward(batch, seed)
         self.settle()
         with region("optimizer step"):
-            self._scaler.unscale_(self.optimizer)
             self._scaler.step(self.optimizer)
             self._scaler.update()
             if self.ema is not None:
                 self.ema.update_parameters(self.network)
         numbers = {"total_loss": sum(losses.values()), **losses, **metrics}
-        numbers |= {"gradient_norm": self.optimizer.gradient_norm, "clipped": self.optimizer.is_clipped}
+        numbers |= {
+            "gradient_norm": self.optimizer.gradient_norm,
+            "clipped": self.optimizer.gradient_norm > self.optimizer.max_norm,
+        }
         on_host = {"data_time": data_time, "unreadable_samples": len(self._unreadable) * comm.get_world_size()}
         self._pending = self._report(batch, seed, numbers, on_host)
         if self._device.type == "cpu" or (self.iter + 1) % LOG_PERIOD == 0:
@@ -213,10 +237,16 @@ class TrainingStep(TrainerBase):
     def state_dict(self) -> dict[str, Any]:
         self.settle()
         state = super().state_dict() | {"optimizer": self.optimizer.state_dict(), "scaler": self._scaler.state_dict()}
-        state |= {"seed": self.settings.seed, "skipped_steps": self._num_skipped}
+        state |= {"seed": self.seed, "skipped_steps": self._num_skipped}
         return state if self.ema is None else state | {"ema": self.ema.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         self.optimizer.load_state_dict(state_dict["optimizer"])
         self._scaler.load_state_dict(state_dict["scaler"])
+        self.seed, self._num_skipped = state_dict["seed"], state_dict["skipped_steps"]
+        if ("ema" in state_dict) != (self.ema is not None):
+            found = "averaged weights" if "ema" in state_dict else "no averaged weights"
+            raise ValueError(f"found {found} with SOLVER.EMA_DECAY {self.settings.ema_decay}")
+        if self.ema is not None:
+            self.ema.load_state_dict(state_dict["ema"])

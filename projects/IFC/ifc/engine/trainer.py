@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTrainer, TrainerBase, create_ddp_model
-from detectron2.engine.hooks import EvalHook
+from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, create_ddp_model
+from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
 from detectron2.evaluation import DatasetEvaluator, inference_on_dataset, print_csv_format
 from detectron2.utils import comm
-from detectron2.utils.events import EventWriter, get_event_storage
+from detectron2.utils.events import EventWriter
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -26,9 +26,15 @@ from ..evaluation.evaluator import IncompleteResultsError, YTVISEvaluator
 from ..evaluation.image_evaluator import ImageEvaluator
 from ..regions import each_in_region
 from .checkpoint import IfcCheckpointer
+from .checkpoint_hook import AVERAGED, Checkpoints
 from .config_file import build_model
+from .failed_step import dump_step
 from .optimizer import build_optimizer
+from .step import NotFiniteError, TrainingStep, step_settings
+from .stopping import StopOnSignal
 from .writers import LearningRates, MetricsWriter, ProgressPrinter, TensorBoardWriter
+
+logger = logging.getLogger(__name__)
 
 
 class TestSet(NamedTuple):
@@ -61,9 +67,10 @@ class Trainer(DefaultTrainer):
         optimizer = self.build_optimizer(cfg, model)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self._test_sets = self.build_test_sets(cfg)
-        data_loader = each_in_region("waiting for data", self.build_train_loader(cfg))
+        self._loader = self.build_train_loader(cfg)
         model = distribute(model)
-        self._trainer = (AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer)(model, data_loader, optimizer)
+        batches = each_in_region("waiting for data", self._loader)
+        self._trainer = TrainingStep(model, batches, optimizer, step_settings(cfg, self._loader.dataset))
         self.checkpointer = IfcCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
@@ -73,16 +80,10 @@ class Trainer(DefaultTrainer):
         self._incomplete: IncompleteResultsError | None = None  # what the last evaluation could not read
         self.register_hooks(self.build_hooks())
 
-    def run_step(self) -> None:
-        """A step, and the numbers for the log that are no losses."""
-        super().run_step()
-        metrics = getattr(self.model, "module", self.model).metrics
-        values = torch.stack(list(metrics.values())).tolist()  # one transfer for all of them
-        get_event_storage().put_scalars(**dict(zip(metrics, values, strict=True)))
-
     def state_dict(self) -> dict[str, Any]:
-        """The iteration, the schedule and the optimizer. (detectron2 v0.5 and v0.6 leave the optimizer out.)"""
-        return TrainerBase.state_dict(self) | {"_trainer": self._trainer.state_dict()}
+        """What the training has to know besides the weights. (detectron2 v0.5 and v0.6 leave the optimizer out.)"""
+        state = {"_trainer": self._trainer.state_dict(), "world_size": comm.get_world_size()}
+        return TrainerBase.state_dict(self) | state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from what `state_dict` gave.
@@ -94,12 +95,18 @@ class Trainer(DefaultTrainer):
             TrainerBase.load_state_dict(self, state_dict)
             self._trainer.load_state_dict(state_dict["_trainer"])
             _check_shapes(self._trainer.optimizer)
+            world_size = state_dict["world_size"]
             self._has_loaded_state = True
         except (KeyError, ValueError) as error:
             raise ValueError(
                 f"--resume: expected a checkpoint of a training with this config in {self.cfg.OUTPUT_DIR}, found one "
                 f"whose training state does not fit: {error}"
             ) from error
+        if world_size != comm.get_world_size():
+            logger.warning(
+                f"The training had {world_size} processes and has {comm.get_world_size()} now: samples and schedule "
+                "stay, but not every bit, as dropout is drawn and sums are rounded in another way"
+            )
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Continue the training in OUTPUT_DIR if asked for and there is one; else load the weights of MODEL.WEIGHTS.
@@ -116,9 +123,21 @@ class Trainer(DefaultTrainer):
             )
 
     def build_hooks(self) -> list[HookBase]:
-        """detectron2's, but frames that cannot be read in an evaluation do not end the training."""
-        evaluation = EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate)
-        hooks = [evaluation if isinstance(hook, EvalHook) else hook for hook in super().build_hooks()]
+        """detectron2's, with our own checkpoints, an end in order when a scheduler asks for it, and evaluations that
+        frames that cannot be read do not end.
+        """
+        cfg = self.cfg
+        self._checkpoints = Checkpoints(
+            self.checkpointer,
+            period=cfg.SOLVER.CHECKPOINT_PERIOD,
+            eval_period=cfg.TEST.EVAL_PERIOD,
+            keep=cfg.SOLVER.KEEP_CHECKPOINTS,
+            averaged=self._averaged,
+        )
+        self._stop = StopOnSignal(self._checkpoints)
+        hooks = [hook for hook in super().build_hooks() if not isinstance(hook, PeriodicCheckpointer)]
+        place = next(index for index, hook in enumerate(hooks) if isinstance(hook, EvalHook))
+        hooks[place : place + 1] = [self._checkpoints, self._stop, EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate)]
         return [LearningRates(), *hooks]
 
     def build_writers(self) -> list[EventWriter]:
@@ -127,27 +146,64 @@ class Trainer(DefaultTrainer):
         metrics = MetricsWriter(self.cfg.OUTPUT_DIR, weakref.proxy(self))
         return [ProgressPrinter(self.max_iter, self.cfg.MODEL.DEVICE), metrics, self._tensorboard]
 
+    @property
+    def _averaged(self) -> nn.Module | None:
+        return None if self._trainer.ema is None else self._trainer.ema.module
+
     def _evaluate(self) -> dict[str, Any]:
         self._incomplete = None
-        try:
-            self._last_eval_results = self.test(self.cfg, self.model, self._test_sets)
-        except IncompleteResultsError as error:
-            self._last_eval_results, self._incomplete = error.results, error
+        with self._stop.at_once():
+            results = self._results(self.model, self._test_sets)
+            if self._averaged is not None:
+                folder = f"inference_{AVERAGED}"
+                test_sets = [
+                    test_set._replace(evaluator=self.build_evaluator(self.cfg, test_set.name, folder))
+                    for test_set in self._test_sets
+                ]
+                results = {**results, AVERAGED: self._results(self._averaged, test_sets)}
         evaluator = self._test_sets[0].evaluator if self._test_sets else None
         if self._tensorboard is not None and isinstance(evaluator, YTVISEvaluator):
             self._tensorboard.add_pictures(self.iter, evaluator.pictures())
-        return self._last_eval_results
+        self._checkpoints.note_results(results)
+        self._last_eval_results = results
+        return results
+
+    def _results(self, model: nn.Module, test_sets: Sequence[TestSet]) -> dict[str, Any]:
+        try:
+            return self.test(self.cfg, model, test_sets)
+        except IncompleteResultsError as error:
+            self._incomplete = error
+            return error.results
 
     def train(self) -> dict[str, Any] | None:
         """Train and evaluate. Returns the last evaluation's numbers if TEST.EXPECTED_RESULTS has some, else None.
 
         Raises:
+            NotFiniteError: more steps in a row than allowed had losses that are not finite; the message names the
+                batch's files, and the file from which `replay_step` makes the step again.
             IncompleteResultsError: when all is done, if videos could be read in part only at the end.
+            OSError: a checkpoint cannot be written, or too many frames cannot be read.
+            SystemExit: with status `STOPPED`, see `StopOnSignal`.
         """
-        results = super().train()
+        self._loader.dataset.seed, self._loader.batch_sampler.first = self._trainer.seed, self.start_iter
+        try:
+            results = super().train()
+        except NotFiniteError as error:
+            raise self._dumped(error) from error
         if self._incomplete is not None:
             raise self._incomplete
         return results
+
+    def _dumped(self, error: NotFiniteError) -> NotFiniteError:
+        """The error with what is needed to look into it; the main process and those whose losses it is write a file."""
+        if not (error.is_own or comm.is_main_process()):
+            return error
+        name = f"not_finite_{error.iteration:07d}_{comm.get_rank()}.pth"
+        path = os.path.join(self.cfg.OUTPUT_DIR, name)
+        dump_step(path, self.checkpointer.model, error, self._trainer.settings.precision)
+        files = [name for clip in error.batch for name in clip.get("file_names", [])]
+        error.args = (f"{error}, in a batch of {', '.join(dict.fromkeys(files))}; --replay {path} makes it again",)
+        return error
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
@@ -185,15 +241,15 @@ class Trainer(DefaultTrainer):
         return test_sets
 
     @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str, folder: str = "inference") -> DatasetEvaluator:
         """YTVISEvaluator for a video data set, detectron2's COCOEvaluator, as ImageEvaluator, for images.
 
-        Results go to OUTPUT_DIR/inference, or to a folder there for each data set if there are several.
+        Results go to this folder in OUTPUT_DIR, or to one there for each data set if there are several.
 
         Raises:
             ValueError: an annotation that cannot be evaluated.
         """
-        output_dir = os.path.join(cfg.OUTPUT_DIR, "inference")
+        output_dir = os.path.join(cfg.OUTPUT_DIR, folder)
         if len(cfg.DATASETS.TEST) > 1:
             output_dir = os.path.join(output_dir, dataset_name)
         if is_video_dataset(dataset_name):
