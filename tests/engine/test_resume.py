@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs that are killed, stopped and resumed, as processes."""
 
-import json
 import re
 import signal
 import subprocess
@@ -9,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from engine.killed_run import command, differing, environment, train_with_kills
 from engine.tiny import RESUMED, write_config, write_data
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training, resuming and evaluating on the tiny data set, and what cannot be trained on."""
 
-import itertools
 import json
 import math
 import re
@@ -23,32 +22,12 @@ TRAIN = ["DATASETS.TRAIN", ("engine_train",)]
 WARMUP = ["SOLVER.WARMUP_ITERS", 4, "SOLVER.WARMUP_FACTOR", 0.1, "SOLVER.MAX_ITER", 4, "SOLVER.CHECKPOINT_PERIOD", 2]
 
 
-class Interrupted(Exception):
-    pass
-
-
-def repeat(batch: list[dict], monkeypatch, last: int | None = None) -> None:
-    """Let every step take this batch, and step `last` end the run before it is done."""
-
-    def batches(*_):
-        for step in itertools.count():
-            if step == last:
-                raise Interrupted
-            yield batch
-
-    monkeypatch.setattr(Trainer, "build_train_loader", batches)
-
-
 def trained(cfg, resume: bool = False) -> Trainer:
     torch.manual_seed(0)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=resume)
     trainer.train()
     return trainer
-
-
-def learning_rates(trainer: Trainer) -> list[tuple[float, int]]:
-    return trainer.storage.history("lr").values()
 
 
 def test_metrics(data, tmp_path):
@@ -62,31 +41,6 @@ def test_metrics(data, tmp_path):
     assert 0 <= metrics["class_error"] <= 100
     assert metrics["cardinality_error"] >= 0 and metrics["cardinality_error_0"] >= 0
     assert math.isfinite(metrics["segm/AP"])
-
-
-def test_resuming_continues_as_if_nothing_had_been(data, tmp_path, monkeypatch):
-    """Weights, optimizer, schedule and iteration, after a run that ends a step after its checkpoint."""
-    for name in ("whole", "interrupted"):
-        (tmp_path / name).mkdir()
-    cfg = tiny_config(tmp_path / "whole", *TRAIN, *NO_TEST, *WARMUP)
-    batch = next(iter(Trainer.build_train_loader(cfg)))
-    repeat(batch, monkeypatch)
-    whole = trained(cfg)
-    assert len({rate for rate, _ in learning_rates(whole)}) == 4  # every step has its own
-
-    cfg = tiny_config(tmp_path / "interrupted", *TRAIN, *NO_TEST, *WARMUP)
-    repeat(batch, monkeypatch, last=3)
-    with pytest.raises(Interrupted):
-        trained(cfg)
-    assert (tmp_path / "interrupted" / "output" / "last_checkpoint").read_text() == "model_0000001.pth"
-
-    repeat(batch, monkeypatch)
-    resumed = trained(cfg, resume=True)
-    assert resumed.start_iter == 2
-    assert learning_rates(resumed) == learning_rates(whole)[2:]
-    for (name, value), other in zip(whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True):
-        assert torch.equal(value, other), name
-    assert [state["step"].item() for state in resumed.optimizer.state.values()] == [4.0] * len(resumed.optimizer.state)
 
 
 def test_resuming_a_finished_run_trains_no_more(data, tmp_path, monkeypatch):

@@ -25,6 +25,9 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS on DATASETS.TEST, do not train"
     )
+    parser.add_argument(
+        "--replay", metavar="FILE", help="make a step again that a training wrote because its losses were not finite"
+    )
     parser.add_argument("--num-gpus", type=int, default=1, metavar="N", help="processes a machine (default 1)")
     parser.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines in all (default 1)")
     parser.add_argument("--machine-rank", type=int, default=0, metavar="I", help="which of them this one is, from 0")

@@ -17,13 +17,16 @@ from detectron2.utils.logger import setup_logger
 
 from ..engine import IfcCheckpointer, Trainer, setup_config
 from ..engine.config_file import has_checkpoint
+from ..engine.failed_step import replay_step
 from ..engine.launch import Processes, launch, meet, one_says_why, process_group, was_restarted
 from ..engine.place import Place, place_from_environment
+from ..engine.run_lock import lock_folder
 from ..engine.run_record import record_start
 from ..evaluation.evaluator import IncompleteResultsError
-from .program import one_clear_error, print_anything
+from .program import MENDABLE, one_clear_error, print_anything
 
 LOGGERS = ("detectron2", "fvcore", "ifc")
+EXPECTED = (FloatingPointError, IncompleteResultsError, OSError)  # what may end a training, and is said in one line
 
 
 def run(args: Namespace) -> None:
@@ -66,11 +69,20 @@ def main(args: Namespace, cfg: CfgNode) -> dict | None:
     print_anything()
     with one_clear_error():
         set_up(args, cfg)
+    if args.replay is not None:
+        with one_clear_error((*MENDABLE, FloatingPointError)):
+            return replay_step(cfg, args.replay)
     return evaluate_model(args, cfg) if args.eval_only else train(args, cfg)
 
 
 def set_up(args: Namespace, cfg: CfgNode) -> None:
-    """detectron2's `default_setup`, whose pages on machine and configuration go to the log file alone."""
+    """detectron2's `default_setup`, whose pages on machine and configuration go to the log file alone.
+
+    Raises:
+        OSError: another run is using OUTPUT_DIR.
+    """
+    if comm.is_main_process():
+        lock_folder(cfg.OUTPUT_DIR)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it misses a GPU wherever there is nvcc
     with contextlib.redirect_stdout(io.StringIO()) as pages:
         default_setup(cfg, args)
@@ -79,6 +91,10 @@ def set_up(args: Namespace, cfg: CfgNode) -> None:
         if handler.stream is pages:
             handler.setStream(sys.stdout)
             handler.setLevel(logging.INFO)
+    # detectron2 shows the path through the code of whatever ends a training.
+    logging.getLogger("detectron2.engine.train_loop").addFilter(
+        lambda record: not (record.exc_info and isinstance(record.exc_info[1], EXPECTED))
+    )
     if comm.is_main_process():
         record_start(cfg)
     logger.info(f"Configuration: {cfg.OUTPUT_DIR}/config.yaml; these messages and more: {cfg.OUTPUT_DIR}/log.txt")
@@ -89,7 +105,7 @@ def train(args: Namespace, cfg: CfgNode) -> dict | None:
     with one_clear_error():
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=args.resume)
-    with one_clear_error((FloatingPointError, IncompleteResultsError, OSError)):
+    with one_clear_error(EXPECTED):
         return trainer.train()
 
 

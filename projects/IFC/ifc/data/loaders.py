@@ -4,7 +4,9 @@
 import itertools
 import json
 import logging
+import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -94,9 +96,18 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader
 
 
 def _leave_signals_to_the_run(_: int) -> None:
-    """A scheduler warns all processes of a job, but it is for the one that trains to end in order."""
-    for warning in STOP_SIGNALS:
+    """A scheduler warns all processes of a job, but it is for the one that trains to end in order, and its workers."""
+    for warning in STOP_SIGNALS[1:]:
         signal.signal(warning, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        threading.Thread(target=_end_if_the_run_says_so, daemon=True).start()
+
+
+def _end_if_the_run_says_so() -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str, mapper: Mapper | None = None) -> DataLoader:

@@ -50,17 +50,21 @@ def replay_step(cfg: CfgNode, path: str) -> None:
         logger.info(f"Iteration {step['iteration']}: {', '.join(dict.fromkeys(clip.get('file_names', ['?'])))}")
     torch.manual_seed(step["seed"])
     dtype = getattr(torch, step["precision"])
-    with torch.autograd.detect_anomaly():
+    with torch.autograd.detect_anomaly():  # which raises RuntimeError, after a warning with the operation's place
         with torch.autocast(model.device.type, dtype=dtype, enabled=dtype != torch.float32):
             losses = model(batch)
         logger.info(", ".join(f"{name} {loss.item():.6g}" for name, loss in losses.items()))
-        sum(losses.values()).backward()
-    named = [(name, parameter.grad) for name, parameter in model.named_parameters() if parameter.grad is not None]
-    bad = [name for name, gradient in named if not gradient.isfinite().all()]
-    bad_losses = [name for name, loss in losses.items() if not loss.isfinite()]
-    if bad or bad_losses:
-        found = f"NaN or infinity in {', '.join(bad_losses) or 'no loss'} and {len(bad)} of {len(named)} gradients"
-        raise FloatingPointError(f"{path}: found {found}" + (f", such as that of {bad[0]}" if bad else ""))
+        bad = [name for name, loss in losses.items() if not loss.isfinite()]
+        try:
+            sum(losses.values()).backward()
+        except RuntimeError as error:
+            found = f"NaN or infinity in {', '.join(bad) or 'no loss'}"
+            raise FloatingPointError(f"{path}: found {found}, and in the gradients: {error}") from error
+    bad += [
+        name for name, value in model.named_parameters() if value.grad is not None and not value.grad.isfinite().all()
+    ]
+    if bad:
+        raise FloatingPointError(f"{path}: found infinity in {', '.join(bad)}")
     logger.info("All losses and gradients are finite")
 
 

@@ -225,8 +225,9 @@ class TrainingStep(TrainerBase):
                 raise NotFiniteError(message, report.iteration, report.batch, report.seed, not is_own_finite)
             logger.warning(f"{message}: the step is left out, number {self._num_skipped_in_a_row} in a row")
         if numbers["unreadable_samples"] > self.settings.max_unreadable:
-            found = f"found more than {self.settings.max_unreadable:.0f} videos or images that cannot be read"
-            raise OSError(f"DATALOADER.MAX_UNREADABLE: {found}: {'; '.join(self._unreadable.values())}")
+            found = f"found {numbers['unreadable_samples']:.0f} videos or images that cannot be read"
+            expected = f"expected at most {math.floor(self.settings.max_unreadable)}"
+            raise OSError(f"DATALOADER.MAX_UNREADABLE: {found}, {expected}: {'; '.join(self._unreadable.values())}")
 
     def _note_unreadable(self, batch: Batch) -> None:
         for record, message in [pair for clip in batch for pair in clip.pop(UNREADABLE, ())]:
