@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One step in all its ways: in parts, averaged, in bfloat16, with losses that are no numbers or frames that are gone."""
+"""One step in all its ways: in parts, averaged, in bfloat16, with losses that are no numbers, and frames that go."""
 
 import json
 import math
@@ -179,7 +179,7 @@ def test_frames_that_cannot_be_read_are_replaced(breaking_data, tmp_path, worker
     opts = ["DATASETS.TRAIN", ("breaking_train",), "SOLVER.MAX_ITER", 4, "DATALOADER.NUM_WORKERS", workers]
     cfg = tiny_config(tmp_path, *TRAIN, *opts, "DATALOADER.MAX_UNREADABLE", 0.25)
     found = []
-    for attempt in range(2):
+    for _ in range(2):
         torch.manual_seed(0)
         trainer = Trainer(cfg)  # which finds all as it should be
         for t in range(LENGTH):
