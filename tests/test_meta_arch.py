@@ -83,9 +83,11 @@ def test_without_deep_supervision_only_the_last_layer_has_losses():
 def test_raw_output_is_of_the_padded_batch(training):
     model = tiny_model().train(training)
     with torch.no_grad():
-        layers, _ = model._predict_layers([clip(3, (40, 50)), clip(3, (33, 64))])
-    assert layers[-1].pred_logits.shape == (2, 6, 4)
-    assert layers[-1].pred_masks.shape == (2, 6, 3, 5, 8)
+        predictions, _ = model._predict_layers([clip(3, (40, 50)), clip(3, (33, 64))])
+    assert len(predictions.pred_logits) == len(predictions.mask_weights) == (3 if training else 1)
+    last = predictions.clip_prediction()
+    assert last.pred_logits.shape == (2, 6, 4)
+    assert last.pred_masks.shape == (2, 6, 3, 5, 8)
 
 
 def test_clips_of_different_lengths_cannot_share_a_batch():

@@ -33,7 +33,7 @@ def test_clip_output(name, memory_format):
         features = model.detr.backbone[0]["backbone"](images)
         encoded = model.detr.encode_frames(images, [tuple(frames.shape[-2:])] * len(frames))
         output = model.detr.predict_clips(encoded, len(frames))
-        clip_output = model._predict_layers([{"image": list(frames)}])[0][-1]
+        clip_output = model._predict_layers([{"image": list(frames)}])[0].clip_prediction()
 
     assert encoded.key_padding is None
     # Convolutions round otherwise in the other format, and a hundred layers make 3e-4 of it. In res5's means of up to

@@ -8,7 +8,7 @@ import pytest
 import torch
 from golden.models import golden_batch, golden_model, golden_opts, load
 
-from ifc.training import clip_target
+from ifc.training import batch_target
 
 
 @pytest.fixture(scope="module", params=["train_r50", "train_coco"])
@@ -41,16 +41,20 @@ def test_gradients(step):
 def test_targets_predictions_and_matching(step):
     golden, model, batch, *_ = step
     with torch.no_grad():
-        layers, images = model._predict_layers(batch)
-    np.testing.assert_allclose(layers[-1].pred_logits, golden["pred_logits"], atol=1e-4)
-    np.testing.assert_allclose(layers[-1].pred_masks, golden["pred_masks"], atol=1e-4)
-    np.testing.assert_allclose(layers[0].pred_logits, golden["aux0_logits"], atol=1e-4)
+        predictions, images = model._predict_layers(batch)
+        last = predictions.clip_prediction()
+    np.testing.assert_allclose(last.pred_logits, golden["pred_logits"], atol=1e-4)
+    np.testing.assert_allclose(last.pred_masks, golden["pred_masks"], atol=1e-4)
+    np.testing.assert_allclose(predictions.pred_logits[0], golden["aux0_logits"], atol=1e-4)
 
-    padded_size = tuple(images.tensor.shape[-2:])
-    targets = [clip_target(clip["instances"], padded_size, 4, 4, torch.device("cpu")) for clip in batch]
-    matches = model.criterion.matcher(layers[-1].pred_logits, layers[-1].pred_masks, targets)
-    for b, (target, (queries, instances)) in enumerate(zip(targets, matches, strict=True)):
-        assert target.labels.tolist() == golden[f"target_labels{b}"].tolist()
-        np.testing.assert_allclose(target.masks.sum((2, 3)), golden[f"target_masks_sum{b}"], atol=1e-4)
-        assert queries.tolist() == golden[f"match_src{b}"].tolist()
-        assert instances.tolist() == golden[f"match_tgt{b}"].tolist()
+    clips, padded_size = [clip["instances"] for clip in batch], tuple(images.tensor.shape[-2:])
+    target = batch_target(clips, padded_size, 4, 4, torch.device("cpu"))
+    matches = model.criterion.matcher(predictions.last(), target)
+    start = 0
+    for b, count in enumerate(target.counts):
+        rows, of_clip = slice(start, start + count), matches.clips[0] == b
+        assert target.labels[rows].tolist() == golden[f"target_labels{b}"].tolist()
+        np.testing.assert_allclose(target.masks[rows].sum((2, 3)), golden[f"target_masks_sum{b}"], atol=1e-4)
+        assert matches.queries[0, of_clip].tolist() == golden[f"match_src{b}"].tolist()
+        assert (matches.instances[0, of_clip] - start).tolist() == golden[f"match_tgt{b}"].tolist()
+        start += count

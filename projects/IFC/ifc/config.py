@@ -39,6 +39,11 @@ def add_ifc_config(cfg: CN) -> None:
     cfg.MODEL.IFC.MASK_STRIDE = 4  # stride of the masks in the losses
     cfg.MODEL.IFC.MATCH_STRIDE = 4  # stride of the masks in the matching
 
+    # Mask losses and matching at points instead of all pixels of those strides (Mask2Former). 0: off, as published.
+    cfg.MODEL.IFC.NUM_POINTS = 0  # of a frame
+    cfg.MODEL.IFC.OVERSAMPLE_RATIO = 3.0  # how many times as many the uncertain ones of a loss are chosen from
+    cfg.MODEL.IFC.IMPORTANCE_SAMPLE_RATIO = 0.75  # share of uncertain ones in a loss, the others are random
+
     # Inference
     cfg.MODEL.IFC.CLIP_STRIDE = 1  # frames between the starts of two windows
     cfg.MODEL.IFC.MERGE_ON_CPU = False  # keep the tracker's state on the CPU

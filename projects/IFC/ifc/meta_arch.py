@@ -14,13 +14,14 @@ from .inference.accelerated_network import InferenceNetwork
 from .inference.image import infer_image
 from .inference.settings import InferenceSettings
 from .inference.video import VideoInference
-from .modeling.network import ClipPrediction, IfcNetwork
+from .modeling.network import IfcNetwork, LayerPredictions
 from .modeling.normalization import FrameNormalizer
 from .modeling.transformer import LayerSettings, Transformer
 from .regions import region
 from .training.criterion import ClipCriterion
 from .training.matcher import HungarianMatcher
-from .training.targets import clip_target, instances_of
+from .training.points import PointSettings
+from .training.targets import batch_target, instances_of
 from .video.read_ahead import ReadablePart
 
 
@@ -78,10 +79,11 @@ class Ifc(nn.Module):
         normalize = FrameNormalizer(cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD)
         criterion = ClipCriterion(
             ifc.NUM_CLASSES,
-            HungarianMatcher(dice_weight=ifc.DICE_WEIGHT),
+            HungarianMatcher(ifc.DICE_WEIGHT, ifc.NUM_POINTS),
             mask_weight=ifc.MASK_WEIGHT,
             dice_weight=ifc.DICE_WEIGHT,
             no_object_weight=ifc.NO_OBJECT_WEIGHT,
+            points=PointSettings(ifc.NUM_POINTS, ifc.OVERSAMPLE_RATIO, ifc.IMPORTANCE_SAMPLE_RATIO),
         )
         settings = InferenceSettings(
             window=cfg.INPUT.SAMPLING_FRAME_NUM,
@@ -116,7 +118,7 @@ class Ifc(nn.Module):
         Args:
             batched_inputs: samples of the data loader. "image" is a list of T uint8 (3, h, w) frames for a clip or
                 video, one such tensor for an image. "height" and "width" are the output size (default: the frame's
-                own). In training "instances" has the T frames' annotations, see `training.clip_target`.
+                own). In training "instances" has the T frames' annotations, see `training.batch_target`.
             whole_batch: in training, `count_instances` of the batch that these clips are a part of, whose losses are
                 the sums of its parts' losses; None if they are all of it.
 
@@ -143,7 +145,7 @@ class Ifc(nn.Module):
         return torch.tensor([len(instances_of(clip["instances"])) for clip in batched_inputs])
 
     @region("forward")
-    def _predict_layers(self, batched_inputs: list[dict[str, Any]]) -> tuple[list[ClipPrediction], ImageList]:
+    def _predict_layers(self, batched_inputs: list[dict[str, Any]]) -> tuple[LayerPredictions, ImageList]:
         num_frames = {len(clip["image"]) for clip in batched_inputs}
         if len(num_frames) > 1:
             raise ValueError(f"the clips of a batch must have equally many frames, found {sorted(num_frames)}")
@@ -153,18 +155,14 @@ class Ifc(nn.Module):
 
     @region("losses")
     def _losses(self, batched_inputs: list[dict[str, Any]], whole_batch: Tensor | None) -> dict[str, Tensor]:
-        layers, images = self._predict_layers(batched_inputs)
+        predictions, images = self._predict_layers(batched_inputs)
         if not self.deep_supervision:
-            layers = layers[-1:]
-        padded_size = tuple(images.tensor.shape[-2:])
-        targets = [
-            clip_target(clip["instances"], padded_size, self.mask_stride, self.match_stride, self.device)
-            for clip in batched_inputs
-        ]
+            predictions = predictions.last()
+        clips, padded_size = [clip["instances"] for clip in batched_inputs], tuple(images.tensor.shape[-2:])
+        target = batch_target(clips, padded_size, self.mask_stride, self.match_stride, self.device)
         # The sums of the dice coefficient run over more pixels than half precision can count.
         with torch.autocast(self.device.type, enabled=False):
-            predictions = [(layer.pred_logits, layer.pred_masks) for layer in layers]
-            losses, self.metrics = self.criterion(predictions, targets, whole_batch)
+            losses, self.metrics = self.criterion(predictions, target, whole_batch)
         return losses
 
     def _infer_video(self, video: dict[str, Any]) -> dict[str, Any]:

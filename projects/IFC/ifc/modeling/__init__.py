@@ -4,7 +4,7 @@
 import detectron2.modeling  # noqa: F401 - first, so that ifc registers while nothing of it is half imported
 
 from .mask_head import MaskHead
-from .network import ClipPrediction, FrameFeatures, IfcNetwork
+from .network import ClipPrediction, FrameFeatures, IfcNetwork, LayerPredictions
 from .normalization import FrameNormalizer
 from .timm_backbone import TimmBackbone
 from .transformer import LayerSettings, Transformer
@@ -14,6 +14,7 @@ __all__ = [
     "FrameFeatures",
     "FrameNormalizer",
     "IfcNetwork",
+    "LayerPredictions",
     "LayerSettings",
     "MaskHead",
     "TimmBackbone",

@@ -76,6 +76,31 @@ class ClipPrediction:
     pred_masks: Tensor
 
 
+@dataclass(frozen=True)
+class LayerPredictions:
+    """What each of L decoder layers says of B clips of T frames: their masks not yet made.
+
+    Attributes:
+        pred_logits: (L, B, Q, C + 1), as in `ClipPrediction`.
+        mask_weights: (L, B, Q, D): a mask logit is the dot product of a query's weights and a pixel's features.
+        pixels: (B, T, D, h₃, w₃).
+    """
+
+    pred_logits: Tensor
+    mask_weights: Tensor
+    pixels: Tensor
+
+    def last(self) -> "LayerPredictions":
+        """Those of the last layer alone."""
+        return LayerPredictions(self.pred_logits[-1:], self.mask_weights[-1:], self.pixels)
+
+    def clip_prediction(self) -> ClipPrediction:
+        """That of the last layer."""
+        # Frame by frame, as pixels lie in memory: over a whole clip, the product would copy them.
+        masks = self.mask_weights[-1][:, None] @ self.pixels.flatten(3)  # (B, T, Q, h₃·w₃)
+        return ClipPrediction(self.pred_logits[-1], masks.unflatten(3, self.pixels.shape[-2:]).transpose(1, 2))
+
+
 class IfcNetwork(nn.Module):
     """The whole network.
 
@@ -127,24 +152,19 @@ class IfcNetwork(nn.Module):
 
     def predict_clips(self, features: FrameFeatures, num_frames: int) -> ClipPrediction:
         """The last decoder layer's prediction for the B = len(features) / num_frames clips of consecutive frames."""
-        return self.predict_layers(features, num_frames)[-1]
+        return self.predict_layers(features, num_frames).clip_prediction()
 
-    def predict_layers(self, features: FrameFeatures, num_frames: int) -> list[ClipPrediction]:
-        """As `predict_clips`, one prediction a decoder layer in training mode, the last alone in evaluation mode."""
+    def predict_layers(self, features: FrameFeatures, num_frames: int) -> LayerPredictions:
+        """Of the same clips, what all decoder layers say in training mode, the last alone in evaluation mode."""
         states, cells = self.transformer.forward_clips(
             features.tokens, features.position, features.key_padding, self.query_embed.weight, num_frames
         )
         cells = cells.transpose(1, 2).unflatten(2, features.grid_size)  # (B·T, D, h, w)
         pixels = self.mask_head.pixel_features(cells, features.lateral4, features.lateral3)
-        pixels = pixels.unflatten(0, (-1, num_frames))  # (B, T, D, h₃, w₃)
-        return [ClipPrediction(self.class_embed(state), self._masks(state, pixels)) for state in states]
-
-    def _masks(self, state: Tensor, pixels: Tensor) -> Tensor:
-        """(B, Q, D) query states, (B, T, D, h₃, w₃) pixel features → (B, Q, T, h₃, w₃) mask logits."""
-        weights = self.mask_head.convert_to_weight(state)
-        # Frame by frame, as pixels lie in memory: over a whole clip, the product would copy them.
-        masks = weights[:, None] @ pixels.flatten(3)  # (B, T, Q, h₃·w₃)
-        return masks.unflatten(3, pixels.shape[-2:]).transpose(1, 2)
+        states = torch.stack(states)  # (L, B, Q, D)
+        return LayerPredictions(
+            self.class_embed(states), self.mask_head.convert_to_weight(states), pixels.unflatten(0, (-1, num_frames))
+        )
 
 
 def padding_mask(

@@ -4,7 +4,16 @@
 import detectron2.modeling  # noqa: F401 - first, so that ifc registers while nothing of it is half imported
 
 from .criterion import ClipCriterion
-from .matcher import HungarianMatcher
-from .targets import ClipTarget, clip_target, instances_of
+from .matcher import HungarianMatcher, Matches
+from .points import PointSettings
+from .targets import BatchTarget, batch_target, instances_of
 
-__all__ = ["ClipCriterion", "ClipTarget", "HungarianMatcher", "clip_target", "instances_of"]
+__all__ = [
+    "BatchTarget",
+    "ClipCriterion",
+    "HungarianMatcher",
+    "Matches",
+    "PointSettings",
+    "batch_target",
+    "instances_of",
+]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a clip's annotated frames to what its queries are trained on."""
+"""From the annotated frames of a batch of clips to what the queries are trained on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,41 +11,48 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class ClipTarget:
-    """The N instances of one clip of T frames.
+class BatchTarget:
+    """The N instances of a batch of clips of T frames, one clip's after the other's.
 
     Attributes:
+        counts: how many instances each clip has.
         labels: (N,) int64 classes.
         masks: (N, T, H / MASK_STRIDE, W / MASK_STRIDE) float in [0, 1], for the losses.
         match_masks: (N, T, H / MATCH_STRIDE, W / MATCH_STRIDE) float in [0, 1], for the matching.
     """
 
+    counts: list[int]
     labels: Tensor
     masks: Tensor
     match_masks: Tensor
 
 
 def resize_masks(masks: Tensor, stride: int) -> Tensor:
-    """(N, T, H, W) float masks → (N, T, ceil(H / stride), ceil(W / stride)), bilinear and not binarized again."""
+    """(N, T, H, W) masks → (N, T, ceil(H / stride), ceil(W / stride)) float, bilinear and not binarized again."""
     size = [-(-length // stride) for length in masks.shape[-2:]]
     if not len(masks):
-        return masks.new_zeros((0, masks.shape[1], *size))
-    return F.interpolate(masks, size=size, mode="bilinear", align_corners=False)
+        return torch.zeros((0, masks.shape[1], *size), device=masks.device)
+    frames = masks.split(1, dim=1)  # of which one at a time is float at full size
+    return torch.cat([F.interpolate(x.float(), size=size, mode="bilinear", align_corners=False) for x in frames], dim=1)
 
 
 def instances_of(frames: Sequence[Instances]) -> Tensor:
-    """int64 (N,), ascending: the rows of `frames` (see `clip_target`) of the instances that are present in any."""
+    """int64 (N,), ascending: the rows of `frames` (see `batch_target`) of the instances that are present in any."""
     return (torch.stack([frame.gt_ids for frame in frames]) != -1).any(dim=0).nonzero()[:, 0]
 
 
-def clip_target(
-    frames: Sequence[Instances], padded_size: tuple[int, int], mask_stride: int, match_stride: int, device: torch.device
-) -> ClipTarget:
-    """The target of one clip.
+def batch_target(
+    clips: Sequence[Sequence[Instances]],
+    padded_size: tuple[int, int],
+    mask_stride: int,
+    match_stride: int,
+    device: torch.device,
+) -> BatchTarget:
+    """The target of a batch, which goes to the device as one tensor of masks and one of classes.
 
     Args:
-        frames: the T frames' instances, an instance keeping its row through all of them, with `gt_classes` (N,),
-            `gt_ids` (N,), -1 where the instance is absent, and `gt_masks` (N, h, w).
+        clips: for each clip the instances of its T frames, an instance keeping its row through all of them, with
+            `gt_classes` (N,), `gt_ids` (N,), -1 where the instance is absent, and `gt_masks` (N, h, w).
         padded_size: (H, W) of the batch's largest frame, to which masks are zero-padded.
         mask_stride, match_stride: strides of the masks in the losses and in the matching.
         device: where the target goes.
@@ -53,19 +60,21 @@ def clip_target(
     Returns:
         Without the instances that are absent from every frame; the class is that of any frame that holds the instance.
     """
-    ids = torch.stack([frame.gt_ids for frame in frames])  # (T, N), on the CPU as the loader made them
-    classes = torch.stack([frame.gt_classes for frame in frames])
-    present = ids != -1
-    kept = instances_of(frames)
-    frame_holding = present.int().argmax(dim=0)  # the first frame that holds the instance
-    labels = classes.gather(0, frame_holding[None])[0, kept].to(device, non_blocking=True)
-    masks = torch.zeros((len(kept), len(frames), *padded_size), device=device)
-    for t, frame in enumerate(frames):
-        height, width = frame.image_size
-        masks[:, t, :height, :width] = frame.gt_masks.tensor[kept].to(device, non_blocking=True)
+    rows_of_clips = [instances_of(frames) for frames in clips]
+    counts = [len(rows) for rows in rows_of_clips]
+    is_pinned = device.type == "cuda"  # memory from which a GPU copies while the host goes on
+    labels = torch.empty(sum(counts), dtype=torch.int64, pin_memory=is_pinned)
+    masks = torch.zeros((sum(counts), len(clips[0]), *padded_size), dtype=torch.bool, pin_memory=is_pinned)
+    parts = zip(clips, rows_of_clips, labels.split(counts), masks.split(counts), strict=True)
+    for frames, rows, clip_labels, clip_masks in parts:
+        present = torch.stack([frame.gt_ids for frame in frames]) != -1
+        frame_holding = present.int().argmax(dim=0, keepdim=True)  # the first frame that holds the instance
+        classes = torch.stack([frame.gt_classes for frame in frames])
+        clip_labels.copy_(classes.gather(0, frame_holding)[0, rows])
+        for t, frame in enumerate(frames):
+            height, width = frame.image_size
+            clip_masks[:, t, :height, :width] = frame.gt_masks.tensor[rows]
+    labels, masks = labels.to(device, non_blocking=True), masks.to(device, non_blocking=True)
     resized = resize_masks(masks, mask_stride)
-    return ClipTarget(
-        labels=labels,
-        masks=resized,
-        match_masks=resized if match_stride == mask_stride else resize_masks(masks, match_stride),
-    )
+    match_masks = resized if match_stride == mask_stride else resize_masks(masks, match_stride)
+    return BatchTarget(counts, labels, resized, match_masks)
