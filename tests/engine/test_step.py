@@ -108,9 +108,9 @@ def test_amp_is_bfloat16_where_that_is_fast(data, tmp_path, monkeypatch):
     found = {}
     score = ClipCriterion.forward
 
-    def forward(self, layers, *args):
-        found["logits"], found["autocast"] = layers[-1][0].dtype, torch.is_autocast_enabled("cpu")
-        return score(self, layers, *args)
+    def forward(self, predictions, *args):
+        found["logits"], found["autocast"] = predictions.pred_logits.dtype, torch.is_autocast_enabled("cpu")
+        return score(self, predictions, *args)
 
     monkeypatch.setattr(ClipCriterion, "forward", forward)
     plain = trained(tiny_config(tmp_path, *TRAIN))

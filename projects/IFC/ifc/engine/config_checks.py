@@ -78,6 +78,9 @@ def _check_ranges(cfg: CfgNode) -> None:
     _require(cfg, "MODEL.IFC.DROPOUT SOLVER.EMA_DECAY", lambda x: 0 <= x < 1, "0 or more and less than 1")
     _require(cfg, "DATALOADER.MAX_UNREADABLE", lambda x: 0 <= x <= 1, "a share, 0 to 1")
 
+    _require(cfg, "MODEL.IFC.OVERSAMPLE_RATIO", lambda x: 1 <= x < math.inf, "a number, 1 or more")
+    _require(cfg, "MODEL.IFC.IMPORTANCE_SAMPLE_RATIO", lambda x: 0 <= x <= 1, "a share, from 0 to 1")
+
     window, num_heads, solver = cfg.INPUT.SAMPLING_FRAME_NUM, cfg.MODEL.IFC.NHEADS, cfg.SOLVER
     expected = f"at most {window}, the frames of a window (INPUT.SAMPLING_FRAME_NUM): none can be left out between two"
     _require(cfg, "MODEL.IFC.CLIP_STRIDE", lambda x: x <= window, expected)
