@@ -43,6 +43,7 @@ setup(
         "scipy>=1.11",
         "simplejpeg>=1.9",  # the same JPEG decoder as Pillow's, without its copies
         "tabulate>=0.9",
+        "tensorboard>=2.18",
         "tqdm>=4.66",
         "wrapt>=1.17",  # post-import hooks: `import ifc` registers with detectron2 without loading it
     ],

@@ -106,7 +106,7 @@ def test_two_processes_train_and_evaluate_as_one(data, tmp_path, half_the_thread
     for page in ("Environment info:", "Running with full config:", "Model:\nIfc("):  # too long for the terminal
         assert page in (output / "log.txt").read_text() and page not in ended.stdout
     assert json.loads((output / "metrics.json").read_text().splitlines()[-1])["segm/AR100"] >= 0
-    assert re.search(r"ifc\]: 3/3  eta 0:00:00  loss [\d.]+ .* MiB\n", ended.stdout)
+    assert re.search(r"ifc\]: 3/3  eta 0:00:00 .* s/step .* loss [\d.]+  [\d,]+ MiB\n", ended.stdout)
     assert len(EventAccumulator(str(output)).Reload().Tags()["images"]) == 3  # also of the other process's video
     (start,) = json.loads((output / "runs.json").read_text())
     assert start["processes"] == 2 and "--num-gpus=2" in start["command"]

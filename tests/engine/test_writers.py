@@ -102,7 +102,7 @@ def progress(caplog, monkeypatch, max_iter: int, iteration: int, **numbers: floa
 
 def test_progress_line(caplog, monkeypatch):
     line = progress(caplog, monkeypatch, 160_000, 99_999, total_loss=12.3456, time=2.0, data_time=0.01, lr=1e-4)
-    assert re.fullmatch(r"100000/160000  eta 1 day, 9:20:00  loss 12.35  2 s/step  [\d,]+ MiB", line)
+    assert re.fullmatch(r"100000/160000  eta 1 day, 9:20:00  2 s/step  loss 12.35  [\d,]+ MiB", line)
     assert len(line) + len("[11/27 11:57:03 ifc]: ") <= 100
 
 

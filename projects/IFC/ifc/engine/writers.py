@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import torch
 from detectron2.engine import HookBase, TrainerBase
-from detectron2.utils.events import EventStorage, EventWriter, get_event_storage
+from detectron2.utils.events import EventWriter, get_event_storage
 from torch.utils.tensorboard import SummaryWriter
 
 from ..monitoring.memory import MIB, host_memory
@@ -65,19 +65,22 @@ class ProgressPrinter(EventWriter):
         peak = torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else host_memory()[1]
         storage.put_scalar("peak_memory_mib", peak / MIB, smoothing_hint=False)
         words = [f"{done}/{self._max_iter}"]
-        histories = storage.histories()
-        if "time" in histories:
-            seconds = int(histories["time"].median(1000) * (self._max_iter - done))
-            words.append(f"eta {datetime.timedelta(seconds=seconds)}")
-        if "total_loss" in histories:
-            words.append(f"loss {histories['total_loss'].median(WINDOW):.4g}")
-        if "time" in histories:
-            time, waiting = (histories[name].avg(WINDOW) for name in ("time", "data_time"))
-            words.append(f"{time:.3g} s/step")
-            if waiting > TOLERABLE_WAIT * time:
-                words.append(f"{waiting / time:.0%} of it waiting for data")
+        known = storage.histories()
+        if "time" in known:
+            left = datetime.timedelta(seconds=int(known["time"].median(1000) * (self._max_iter - done)))
+            time = known["time"].avg(WINDOW)
+            words += [f"eta {left}", f"{time:.3g} s/step"]
+            waiting = known["data_time"].avg(WINDOW) / time if "data_time" in known else 0
+            if waiting > TOLERABLE_WAIT:
+                words.append(f"{waiting:.0%} of it waiting for data")
+        if "total_loss" in known:
+            words.append(f"loss {known['total_loss'].median(WINDOW):.4g}")
         words.append(f"{peak / MIB:,.0f} MiB")
-        words += [f"{int(histories[name].latest())} {text}" for name, text in COUNTS.items() if _count(storage, name)]
+        words += [
+            f"{known[name].latest():.0f} {text}"
+            for name, text in COUNTS.items()
+            if name in known and known[name].latest() > 0
+        ]
         self._logger.info("  ".join(words))
 
 
@@ -153,7 +156,3 @@ def tensorboard_name(name: str) -> str:
         if match := re.fullmatch(pattern, name):
             return match.expand(group)
     return name
-
-
-def _count(storage: EventStorage, name: str) -> bool:
-    return name in storage.histories() and storage.history(name).latest() > 0
