@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the program with the arguments `argv` (default: those of the command line)."""
     parser = command_line(__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="an output folder or a metrics.json")
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="the picture, a PNG")
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="a PNG, PDF or SVG, by its name")
     text = "written values over whose mean noisy numbers are smoothed; 1 for none"
     parser.add_argument("--smoothing", type=positive, metavar="N", help=text)
     args = parser.parse_args(argv)
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     refuse_input(args.output, map(metrics_path, args.runs))
     figure = plot_runs({run: read_metrics(run) for run in args.runs}, args.smoothing)
     with whole_file(args.output) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+        figure.savefig(partial, format=args.output.suffix[1:] or "png", dpi=110)
     print(f"wrote {args.output}")
 
 

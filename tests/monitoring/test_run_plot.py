@@ -46,6 +46,7 @@ def test_two_runs():
     assert [text.get_text() for text in legend.get_texts()] == ["lr_rest", "lr_backbone", "lr"]
     assert [handle.get_linestyle() for handle in legend.legend_handles] == [line.get_linestyle() for line in rates]
     assert len({line.get_linestyle() for line in rates}) == 3
+    assert [axes.get_yscale() for axes in shown.values()] == ["log", "linear", "linear"]
     figure.canvas.draw()
 
 
@@ -61,6 +62,12 @@ def test_smoothed_is_the_mean_of_what_is_known():
         around = [values[max(i - (width - 1) // 2, 0) : i + width // 2 + 1] for i in range(len(values))]
         expected = [np.nan if np.isnan(part).all() else np.nanmean(part) for part in around]
         np.testing.assert_allclose(smoothed(values, width), expected)
+
+
+@pytest.mark.parametrize("values", [(2, 3), (0, 100)])
+def test_losses_that_are_drawn_to_a_linear_scale(values):
+    """Those that hardly change, and those without a logarithm."""
+    assert panels(plot_runs({"run": {"total_loss": curve(*values)}}))["total loss"].get_yscale() == "linear"
 
 
 def test_a_single_point_is_seen():

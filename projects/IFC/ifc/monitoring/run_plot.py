@@ -29,6 +29,7 @@ PANELS = {
 }
 EXACT = ("AP, %", "learning rate")  # neither noisy nor smoothed
 LOGARITHMIC = ("total loss", "cross entropy", "mask loss", "dice loss", "gradient norm")
+LOGARITHMIC_FROM = 4  # times the least value
 STYLES = ("-", "--", ":", "-.")
 COLUMNS = 4
 SMOOTHED_SHARE = 25  # by default numbers are smoothed over this part of a run
@@ -85,7 +86,8 @@ def _draw(
 
 
 def _finish(axes: Axes, title: str, names: list[str]) -> None:
-    if title in LOGARITHMIC:
+    low, high = axes.dataLim.intervaly
+    if title in LOGARITHMIC and 0 < LOGARITHMIC_FROM * low < high:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         axes.yaxis.set_minor_locator(NullLocator())
