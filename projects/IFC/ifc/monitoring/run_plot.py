@@ -2,7 +2,7 @@
 """The curves of one or several trainings."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 
 import numpy as np
@@ -60,13 +60,7 @@ def plot_runs(runs: Mapping[str, Curves], smoothing: int | None = None) -> Figur
     figure = Figure(figsize=(4 * columns, 2.8 * rows + 0.4), layout="constrained")
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, (title, names) in zip(panels, shown.items(), strict=False):
-        axes.set_title(title, fontsize=10)
-        for number, curves in enumerate(runs.values()):
-            for name, style in zip(names, cycle(STYLES), strict=False):
-                if name in curves:
-                    width = 1 if title in EXACT else smoothing or max(1, len(curves[name][0]) // SMOOTHED_SHARE)
-                    _draw(axes, curves[name], width, f"C{number}", style, title == "AP, %")
-        _finish(axes, title, names)
+        _fill(axes, title, names, runs.values(), smoothing)
     for axes in panels[len(shown) :]:
         axes.remove()
     handles = [Line2D([], [], color=f"C{number}", label=plot_text(name, 60)) for number, name in enumerate(runs)]
@@ -74,33 +68,32 @@ def plot_runs(runs: Mapping[str, Curves], smoothing: int | None = None) -> Figur
     return figure
 
 
-def _draw(
-    axes: Axes, curve: tuple[np.ndarray, np.ndarray], width: int, color: str, style: str, has_points: bool
-) -> None:
-    iterations, values = curve
-    marker = "." if has_points or len(values) == 1 else ""
-    if width > 1:
-        axes.plot(iterations, values, color=color, alpha=0.2, linewidth=0.8)
-        values = smoothed(values, width)
-    axes.plot(iterations, values, color=color, linestyle=style, marker=marker, linewidth=1.4)
-
-
-def _finish(axes: Axes, title: str, names: list[str]) -> None:
+def _fill(axes: Axes, title: str, names: Sequence[str], runs: Iterable[Curves], smoothing: int | None) -> None:
+    """Draw a panel: a color a run, a style a name."""
+    styles = dict(zip(names, cycle(STYLES), strict=False))
+    for color, curves in enumerate(runs):
+        for name, style in styles.items():
+            if name in curves:
+                iterations, values = curves[name]
+                marker = "." if title == "AP, %" or len(values) == 1 else ""
+                width = 1 if title in EXACT else smoothing or max(1, len(values) // SMOOTHED_SHARE)
+                if width > 1:
+                    axes.plot(iterations, values, color=f"C{color}", alpha=0.2, linewidth=0.8)
+                    values = smoothed(values, width)
+                axes.plot(iterations, values, color=f"C{color}", linestyle=style, marker=marker, linewidth=1.4)
     low, high = axes.dataLim.intervaly
     if title in LOGARITHMIC and 0 < LOGARITHMIC_FROM * low < high:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_title(title, fontsize=10)
     axes.set_xlabel("iteration", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     if len(names) > 1:
-        handles = [
-            Line2D([], [], color="gray", linestyle=style, label=plot_text(name, 40))
-            for name, style in zip(names, cycle(STYLES), strict=False)
-        ]
+        handles = [Line2D([], [], color="gray", linestyle=styles[name], label=plot_text(name, 40)) for name in names]
         axes.legend(handles=handles, fontsize=8)
 
 
