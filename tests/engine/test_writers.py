@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
+from detectron2.engine.hooks import CallbackHook
 from detectron2.utils.events import EventStorage
 from engine.tiny import tiny_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -116,22 +116,26 @@ def test_progress_line_says_what_is_wrong(caplog, monkeypatch):
 def test_a_training_and_its_pictures(data, tmp_path):
     """Losses by layer, both learning rates and AP in both files, and pictures of the first data set's videos."""
     opts = ["DATASETS.TRAIN", ("engine_train",), "DATASETS.TEST", ("engine_val", "engine_train")]
-    cfg = tiny_config(tmp_path, *opts, "TEST.PICTURES", 1)
-    torch.manual_seed(0)
+    cfg = tiny_config(tmp_path, *opts, "TEST.PICTURES", 1, "TEST.EVAL_PERIOD", 1)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=False)
+    before_step = []
+    metrics_file = tmp_path / "output" / "metrics.json"
+    trainer.register_hooks([CallbackHook(before_step=lambda _: before_step.append(metrics_file.exists()))])
     trainer.train()
+    assert before_step == [False, True]  # an evaluation's numbers do not wait
     metrics, events = read_metrics(cfg.OUTPUT_DIR), events_of(cfg.OUTPUT_DIR)
     assert {f"loss_{kind}{layer}" for kind in ("ce", "mask", "dice") for layer in ("", "_0")} < metrics.keys()
-    assert {"total_loss", "class_error", "data_time", "engine_val/segm/AP", "peak_memory_mib"} < metrics.keys()
+    assert {"total_loss", "class_error", "data_time", "engine_val/segm/AP", "gradient_norm", "clipped"} < metrics.keys()
     np.testing.assert_allclose(metrics["lr_backbone"][1], cfg.SOLVER.BACKBONE_MULTIPLIER * metrics["lr_rest"][1])
-    assert metrics["lr_rest"][1] == pytest.approx([cfg.SOLVER.BASE_LR])
+    assert metrics["lr_rest"][1] == pytest.approx([cfg.SOLVER.BASE_LR] * 2)
     for name, (iterations, values) in metrics.items():
         shown = events.Scalars(tensorboard_name(name))
         assert [event.step for event in shown] == iterations.tolist()
         np.testing.assert_allclose([event.value for event in shown], values, rtol=1e-6)
     (tag,) = events.Tags()["images"]
     assert re.fullmatch(r"engine_val/video_\d_found_above_annotated", tag)
-    (picture,) = events.Images(tag)
-    assert picture.step == cfg.SOLVER.MAX_ITER
+    pictures = events.Images(tag)
+    assert [picture.step for picture in pictures] == [0, cfg.SOLVER.MAX_ITER]
+    picture = pictures[0]
     assert (picture.width, picture.height) == (4 * 320 + 3 * 8, 2 * 213 + 8)  # of 64 x 96 pixels each

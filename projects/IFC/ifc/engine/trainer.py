@@ -11,7 +11,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, create_ddp_model
-from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
+from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer, PeriodicWriter
 from detectron2.evaluation import DatasetEvaluator, inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
@@ -77,6 +77,7 @@ class Trainer(DefaultTrainer):
         self.cfg = cfg
         self._has_loaded_state = False
         self._tensorboard: TensorBoardWriter | None = None  # in the main process
+        self._records: list[EventWriter] = []  # in the main process
         self._incomplete: IncompleteResultsError | None = None  # what the last evaluation could not read
         self.register_hooks(self.build_hooks())
 
@@ -138,13 +139,15 @@ class Trainer(DefaultTrainer):
         hooks = [hook for hook in super().build_hooks() if not isinstance(hook, PeriodicCheckpointer)]
         place = next(index for index, hook in enumerate(hooks) if isinstance(hook, EvalHook))
         hooks[place : place + 1] = [self._checkpoints, self._stop, EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate)]
-        return [LearningRates(), *hooks]
+        # As a checkpoint goes before each evaluation, a run killed after one would lose the numbers of it.
+        writes_at_once = [PeriodicWriter(self._records, cfg.TEST.EVAL_PERIOD)] if cfg.TEST.EVAL_PERIOD else []
+        return [LearningRates(), *hooks, *writes_at_once]
 
     def build_writers(self) -> list[EventWriter]:
         """Progress on the terminal, metrics.json and TensorBoard, in the main process."""
         self._tensorboard = TensorBoardWriter(self.cfg.OUTPUT_DIR, weakref.proxy(self))
-        metrics = MetricsWriter(self.cfg.OUTPUT_DIR, weakref.proxy(self))
-        return [ProgressPrinter(self.max_iter, self.cfg.MODEL.DEVICE), metrics, self._tensorboard]
+        self._records = [MetricsWriter(self.cfg.OUTPUT_DIR, weakref.proxy(self)), self._tensorboard]
+        return [ProgressPrinter(self.max_iter, self.cfg.MODEL.DEVICE), *self._records]
 
     @property
     def _averaged(self) -> nn.Module | None:

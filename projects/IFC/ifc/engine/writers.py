@@ -18,8 +18,8 @@ from torch.utils.tensorboard import SummaryWriter
 from ..monitoring.memory import MIB, host_memory
 from ..monitoring.metrics_file import METRICS_FILE, append_metrics, begin_metrics
 from .optimizer import is_of_backbone
+from .step import LOG_PERIOD
 
-WINDOW = 20  # steps over which noisy numbers are smoothed, and after which they are written
 TOLERABLE_WAIT = 0.05  # part of a step's time that is not worth a word
 MEANS = ("clipped",)  # 0 or 1 a step, of which a median would say nothing
 COUNTS = {"skipped_steps": "steps skipped", "unreadable_samples": "unreadable samples"}
@@ -68,13 +68,13 @@ class ProgressPrinter(EventWriter):
         known = storage.histories()
         if "time" in known:
             left = datetime.timedelta(seconds=int(known["time"].median(1000) * (self._max_iter - done)))
-            time = known["time"].avg(WINDOW)
+            time = known["time"].avg(LOG_PERIOD)
             words += [f"eta {left}", f"{time:.3g} s/step"]
-            waiting = known["data_time"].avg(WINDOW) / time if "data_time" in known else 0
+            waiting = known["data_time"].avg(LOG_PERIOD) / time if "data_time" in known else 0
             if waiting > TOLERABLE_WAIT:
                 words.append(f"{waiting:.0%} of it waiting for data")
         if "total_loss" in known:
-            words.append(f"loss {known['total_loss'].median(WINDOW):.4g}")
+            words.append(f"loss {known['total_loss'].median(LOG_PERIOD):.4g}")
         words.append(f"{peak / MIB:,.0f} MiB")
         words += [
             f"{known[name].latest():.0f} {text}"
@@ -93,9 +93,9 @@ class NewNumbers(EventWriter):
     def write(self) -> None:
         storage = get_event_storage()
         by_iteration = defaultdict(dict)
-        for name, (value, iteration) in storage.latest_with_smoothing_hint(WINDOW).items():
+        for name, (value, iteration) in storage.latest_with_smoothing_hint(LOG_PERIOD).items():
             if iteration > self._last:
-                by_iteration[iteration][name] = storage.history(name).avg(WINDOW) if name in MEANS else value
+                by_iteration[iteration][name] = storage.history(name).avg(LOG_PERIOD) if name in MEANS else value
         for iteration, numbers in sorted(by_iteration.items()):
             self.add(iteration, numbers)
             self._last = iteration
