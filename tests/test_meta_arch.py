@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The wiring: what goes into the registered model and what comes out of it."""
 
+import copy
+
 import pytest
 import torch
 from detectron2.config import get_cfg
@@ -10,7 +12,7 @@ from detectron2.structures import BitMasks, Instances
 from ifc import add_ifc_config
 
 
-def tiny_model(**changes):
+def tiny_model(compile_mode="", depth=50, **changes):
     cfg = get_cfg()
     add_ifc_config(cfg)
     cfg.MODEL.META_ARCHITECTURE = "Ifc"
@@ -18,7 +20,8 @@ def tiny_model(**changes):
     cfg.MODEL.BACKBONE.FREEZE_AT = 0
     resnets, ifc = cfg.MODEL.RESNETS, cfg.MODEL.IFC
     resnets.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
-    resnets.STEM_OUT_CHANNELS, resnets.WIDTH_PER_GROUP, resnets.RES2_OUT_CHANNELS = 8, 8, 16
+    resnets.DEPTH, cfg.SOLVER.COMPILE = depth, compile_mode
+    resnets.STEM_OUT_CHANNELS, resnets.WIDTH_PER_GROUP, resnets.RES2_OUT_CHANNELS = 8, 8, 64 if depth == 18 else 16
     ifc.NUM_CLASSES, ifc.HIDDEN_DIM, ifc.NHEADS, ifc.DIM_FEEDFORWARD, ifc.NUM_OBJECT_QUERIES = 3, 32, 4, 64, 6
     ifc.DROPOUT = 0.0
     for key, value in changes.items():
@@ -61,6 +64,57 @@ def test_losses_of_parts_add_up_to_those_of_the_batch():
     whole, parts = model(batch), [model([one], counts) for one in batch]
     for name, loss in whole.items():
         torch.testing.assert_close(sum(part[name] for part in parts), loss)
+
+
+def train(model, batch) -> list[torch.Tensor]:
+    """Losses and gradients."""
+    model.zero_grad()
+    losses = model(batch)
+    sum(losses.values()).backward()
+    return [*losses.values(), *(p.grad for p in model.parameters() if p.requires_grad)]
+
+
+@pytest.mark.parametrize("part", ["backbone", "encoder"])
+def test_checkpointed_activations_take_less_memory_and_change_nothing(part):
+    batch, kept, results = [clip(2, (40, 50))], [], []
+    for parts in ([], [part]):
+        model = tiny_model(CHECKPOINT_ACTIVATIONS=parts, DROPOUT=0.1).train()
+        torch.manual_seed(1)
+        bytes_kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, b=bytes_kept: b.append(x.nbytes) or x, lambda x: x):
+            results.append(train(model, batch))
+        kept.append(sum(bytes_kept))
+    assert kept[1] < 0.9 * kept[0]
+    assert all(map(torch.equal, *results))
+    # A copy, such as the averaged weights, computes with its own weights.
+    other = copy.deepcopy(model)
+    torch.nn.init.zeros_(model.detr.transformer.encoder.enc_layers[0].linear2.weight)
+    torch.nn.init.zeros_(model.detr.backbone[0]["backbone"].res4[0].conv2.weight)
+    torch.manual_seed(1)
+    assert all(map(torch.equal, train(other, batch), results[1]))
+
+
+def test_compiled_network_learns_the_same_and_is_not_compiled_for_every_size(monkeypatch):
+    """The compiler's own output is not run here, only what it traced, which takes seconds instead of minutes."""
+    graphs = []
+
+    def run_traced(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    compile_function = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, mode, **kw: compile_function(f, backend=run_traced, **kw))
+    torch._dynamo.reset()
+    small = {"depth": 18, "ENC_LAYERS": 1, "DEC_LAYERS": 1}
+    compiled = tiny_model("default", **small).train()
+    plain = tiny_model(**small).train()
+    for first, second in [((40, 50), (33, 64)), ((72, 104), (40, 96)), ((104, 72), (50, 50))]:
+        batch = [clip(2, first), clip(2, second)]
+        for found, expected in zip(train(compiled, batch), train(plain, batch), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert len(graphs) == 1
+    with torch.no_grad():
+        assert compiled.eval()([{"image": batch[0]["image"], "height": 60, "width": 75}])["image_size"] == (60, 75)
 
 
 def test_losses_are_computed_outside_autocast():

@@ -44,6 +44,9 @@ def add_ifc_config(cfg: CN) -> None:
     cfg.MODEL.IFC.OVERSAMPLE_RATIO = 3.0  # how many times as many the uncertain ones of a loss are chosen from
     cfg.MODEL.IFC.IMPORTANCE_SAMPLE_RATIO = 0.75  # share of uncertain ones in a loss, the others are random
 
+    # Parts of the network that keep less memory and compute it again in the backward pass: "backbone", "encoder".
+    cfg.MODEL.IFC.CHECKPOINT_ACTIVATIONS = []
+
     # Inference
     cfg.MODEL.IFC.CLIP_STRIDE = 1  # frames between the starts of two windows
     cfg.MODEL.IFC.MERGE_ON_CPU = False  # keep the tracker's state on the CPU
@@ -83,6 +86,7 @@ def add_ifc_config(cfg: CN) -> None:
     cfg.INPUT.COPY_PASTE = 0.0  # probability that moving objects of another image are pasted onto a smooth clip
 
     # Optimizer
+    cfg.SOLVER.COMPILE = ""  # a mode of torch.compile for the network in training, without CUDA graphs: "default", …
     cfg.SOLVER.OPTIMIZER = "ADAMW"  # "ADAMW" or "SGD"
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # learning-rate factor of every parameter whose name has "backbone"
     cfg.SOLVER.ACCUMULATE = 1  # parts in which a process's share of IMS_PER_BATCH passes the network, to save memory

@@ -14,6 +14,7 @@ from .inference.accelerated_network import InferenceNetwork
 from .inference.image import infer_image
 from .inference.settings import InferenceSettings
 from .inference.video import VideoInference
+from .modeling.checkpointing import checkpoint_activations
 from .modeling.network import IfcNetwork, LayerPredictions
 from .modeling.normalization import FrameNormalizer
 from .modeling.transformer import LayerSettings, Transformer
@@ -76,6 +77,10 @@ class Ifc(nn.Module):
         network = IfcNetwork(
             build_backbone(cfg), transformer, num_classes=ifc.NUM_CLASSES, num_queries=ifc.NUM_OBJECT_QUERIES
         )
+        for part in ifc.CHECKPOINT_ACTIVATIONS:
+            checkpoint_activations(network, part)
+        if cfg.SOLVER.COMPILE:
+            network.compile(mode=cfg.SOLVER.COMPILE, dynamic=True)  # its `forward`, with which it is trained
         normalize = FrameNormalizer(cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD)
         criterion = ClipCriterion(
             ifc.NUM_CLASSES,
@@ -150,8 +155,7 @@ class Ifc(nn.Module):
         if len(num_frames) > 1:
             raise ValueError(f"the clips of a batch must have equally many frames, found {sorted(num_frames)}")
         images = ImageList.from_tensors([self.normalize(frame) for clip in batched_inputs for frame in clip["image"]])
-        features = self.detr.encode_frames(images.tensor, images.image_sizes)
-        return self.detr.predict_layers(features, num_frames.pop()), images
+        return self.detr(images.tensor, images.image_sizes, num_frames.pop()), images
 
     @region("losses")
     def _losses(self, batched_inputs: list[dict[str, Any]], whole_batch: Tensor | None) -> dict[str, Tensor]:

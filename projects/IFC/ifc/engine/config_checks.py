@@ -13,7 +13,8 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from ..data.augmentation import CROP_TYPES, EXTRA_AUGMENTATIONS, FLIP_STYLES, RESIZE_STYLES
 from ..data.image_mapper import PSEUDO_CLIPS
 from ..data.loaders import is_video_dataset
-from ..inference import COMPILE_MODES, PRECISIONS
+from ..inference import COMPILE_MODES, CUDA_GRAPH_MODES, PRECISIONS
+from ..modeling.checkpointing import CHECKPOINTED_PARTS
 from .optimizer import FULL_MODEL, OPTIMIZERS
 
 
@@ -45,6 +46,8 @@ def _check_choices(cfg: CfgNode) -> None:
         "MODEL.RESNETS.DEPTH": [18, 34, 50, 101, 152],
         "MODEL.IFC.PRECISION": PRECISIONS,
         "MODEL.IFC.COMPILE": ["", *COMPILE_MODES],
+        # A CUDA graph is recorded for each size of a batch's frames, of which training has too many.
+        "SOLVER.COMPILE": ["", *(mode for mode in COMPILE_MODES if mode not in CUDA_GRAPH_MODES)],
         "INPUT.FORMAT": ["BGR", "RGB"],
         "INPUT.MIN_SIZE_TRAIN_SAMPLING": RESIZE_STYLES,
         "INPUT.RANDOM_FLIP": FLIP_STYLES,
@@ -78,6 +81,8 @@ def _check_ranges(cfg: CfgNode) -> None:
     _require(cfg, "MODEL.IFC.DROPOUT SOLVER.EMA_DECAY", lambda x: 0 <= x < 1, "0 or more and less than 1")
     _require(cfg, "DATALOADER.MAX_UNREADABLE", lambda x: 0 <= x <= 1, "a share, 0 to 1")
 
+    expected = f"any of {', '.join(map(repr, CHECKPOINTED_PARTS))}"
+    _require(cfg, "MODEL.IFC.CHECKPOINT_ACTIVATIONS", lambda parts: set(parts) <= set(CHECKPOINTED_PARTS), expected)
     _require(cfg, "MODEL.IFC.OVERSAMPLE_RATIO", lambda x: 1 <= x < math.inf, "a number, 1 or more")
     _require(cfg, "MODEL.IFC.IMPORTANCE_SAMPLE_RATIO", lambda x: 0 <= x <= 1, "a share, from 0 to 1")
 

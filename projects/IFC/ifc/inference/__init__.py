@@ -3,7 +3,7 @@
 
 import detectron2.modeling  # noqa: F401 - first, so that ifc registers while nothing of it is half imported
 
-from .accelerated_network import COMPILE_MODES, PRECISIONS, InferenceNetwork
+from .accelerated_network import COMPILE_MODES, CUDA_GRAPH_MODES, PRECISIONS, InferenceNetwork
 from .live_instances import FinishedInstances
 from .results import FrameMasks, Track, VideoPrediction
 from .settings import InferenceSettings
@@ -11,6 +11,7 @@ from .video import StreamOutput, VideoInference
 
 __all__ = [
     "COMPILE_MODES",
+    "CUDA_GRAPH_MODES",
     "PRECISIONS",
     "FinishedInstances",
     "FrameMasks",

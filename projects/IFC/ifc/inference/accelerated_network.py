@@ -21,9 +21,9 @@ from ..regions import region
 from .settings import InferenceSettings
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-# torch.compile's modes; those of _CUDA_GRAPH_MODES replay CUDA graphs, whose outputs live until the next replay.
-_CUDA_GRAPH_MODES = ("reduce-overhead", "max-autotune")
-COMPILE_MODES = ("default", "max-autotune-no-cudagraphs", *_CUDA_GRAPH_MODES)
+# torch.compile's modes; those of CUDA_GRAPH_MODES replay CUDA graphs, whose outputs live until the next replay.
+CUDA_GRAPH_MODES = ("reduce-overhead", "max-autotune")
+COMPILE_MODES = ("default", "max-autotune-no-cudagraphs", *CUDA_GRAPH_MODES)
 
 
 class InferenceNetwork:
@@ -90,7 +90,7 @@ class InferenceNetwork:
             images = torch.cat([images, images[-1:].expand(_round_up(num_frames) - num_frames, -1, -1, -1)])
         with self._context():
             features = self._encode(images.contiguous(memory_format=torch.channels_last))
-        return (features.clone() if self._compile_mode in _CUDA_GRAPH_MODES else features)[:num_frames]
+        return (features.clone() if self._compile_mode in CUDA_GRAPH_MODES else features)[:num_frames]
 
     @region("clip network")
     def predict_clips(self, features: FrameFeatures, num_frames: int) -> ClipPrediction:
@@ -104,7 +104,7 @@ class InferenceNetwork:
         return ClipPrediction(prediction.pred_logits[:num_clips], prediction.pred_masks[:num_clips])
 
     def _context(self) -> torch.autocast:
-        if self._compile_mode in _CUDA_GRAPH_MODES:
+        if self._compile_mode in CUDA_GRAPH_MODES:
             torch.compiler.cudagraph_mark_step_begin()
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16)
 

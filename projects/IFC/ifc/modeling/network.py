@@ -124,6 +124,12 @@ class IfcNetwork(nn.Module):
         self.class_embed = MLP(dim, num_classes + 1, 2)
         self.mask_head = MaskHead(dim, shapes["res4"].channels, shapes["res3"].channels)
 
+    def forward(
+        self, images: Tensor, image_sizes: Sequence[tuple[int, int]] | None, num_frames: int
+    ) -> LayerPredictions:
+        """`encode_frames`, then `predict_layers`."""
+        return self.predict_layers(self.encode_frames(images, image_sizes), num_frames)
+
     def encode_frames(self, images: Tensor, image_sizes: Sequence[tuple[int, int]] | None = None) -> FrameFeatures:
         """
         Args:

@@ -59,7 +59,7 @@ class MultiheadAttention(nn.Module):
         v = F.linear(value, self.in_proj_weight[2 * dim :], self.in_proj_bias[2 * dim :])
         q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))  # (B, heads, ·, D / heads)
         attended_keys = None if key_padding is None else ~key_padding[:, None, None, :]
-        if self.dropout.is_active and q.device.type == "cpu":
+        if self.dropout.drops_by_itself(q):
             scores = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)  # (B, heads, L, S)
             if attended_keys is not None:
                 scores = scores.masked_fill(~attended_keys, -torch.inf)
