@@ -21,6 +21,7 @@ from detectron2.utils import comm
 from torch import distributed
 from torch.multiprocessing import ProcessExitedException
 
+from ..data.loaders import STOP_SIGNALS
 from ..ytvis.parallel import end_with_parent
 from .place import Place
 
@@ -98,7 +99,7 @@ def _passing_on_signals(processes: list[BaseProcess]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # which alone gets signals
         yield
         return
-    before = {signum: signal.signal(signum, pass_on) for signum in (signal.SIGTERM, signal.SIGUSR1)}
+    before = {signum: signal.signal(signum, pass_on) for signum in STOP_SIGNALS}
     try:
         yield
     finally:
