@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs that are killed, stopped and resumed, as processes."""
 
+import json
 import re
 import signal
 import subprocess
@@ -38,6 +39,8 @@ def test_killed_five_times(tmp_path, data, config, whole):
     words = command(config, tmp_path / "output", *OPTS, "DATALOADER.NUM_WORKERS", 1)
     assert train_with_kills(words, data, tmp_path / "output", kills=5, seed=0) >= 3
     assert differing(whole, tmp_path / "output") == []
+    lines = map(json.loads, (tmp_path / "output" / "metrics.json").read_text().splitlines())
+    assert [line["iteration"] for line in lines if "total_loss" in line] == [19, 39, 59]
     assert len(list((tmp_path / "output").glob("model_0*.pth"))) == 2
     assert not list((tmp_path / "output").glob(".*.part"))
 

@@ -51,6 +51,18 @@ def test_noisy_numbers_are_smoothed_over_the_last_steps(tmp_path):
     assert lines[3] == {"iteration": 59, "total_loss": 49.5, "clipped": 0.25, "lr": 0.0} | lines[3]
 
 
+def test_what_comes_later_for_an_iteration_is_written_too(tmp_path):
+    """An evaluation's numbers come after those of the step have been written."""
+    writer = MetricsWriter(str(tmp_path), SimpleNamespace(start_iter=0))
+    with EventStorage(19) as storage:
+        for name in ("lr", "segm/AP"):
+            storage.put_scalar(name, 1, smoothing_hint=False)
+            writer.write()
+            writer.write()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.json").read_text().splitlines()]
+    assert lines == [{"iteration": 19, "lr": 1.0}, {"iteration": 19, "segm/AP": 1.0}]
+
+
 def test_a_resumed_run_replaces_what_it_computes_again(tmp_path):
     """A run that is killed and one that goes on from an earlier checkpoint leave one curve."""
     run(tmp_path, 0, 100, 0.0, close=False)

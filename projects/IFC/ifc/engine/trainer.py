@@ -32,7 +32,7 @@ from .failed_step import dump_step
 from .optimizer import build_optimizer
 from .step import NotFiniteError, TrainingStep, step_settings
 from .stopping import StopOnSignal
-from .writers import LearningRates, MetricsWriter, ProgressPrinter, TensorBoardWriter
+from .writers import LearningRates, MetricsWriter, ProgressPrinter, TensorBoardWriter, WriteSteps
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Trainer(DefaultTrainer):
         self.cfg = cfg
         self._has_loaded_state = False
         self._tensorboard: TensorBoardWriter | None = None  # in the main process
-        self._records: list[EventWriter] = []  # in the main process
+        self._writers: list[EventWriter] = []  # in the main process
         self._incomplete: IncompleteResultsError | None = None  # what the last evaluation could not read
         self.register_hooks(self.build_hooks())
 
@@ -138,16 +138,18 @@ class Trainer(DefaultTrainer):
         self._stop = StopOnSignal(self._checkpoints)
         hooks = [hook for hook in super().build_hooks() if not isinstance(hook, PeriodicCheckpointer)]
         place = next(index for index, hook in enumerate(hooks) if isinstance(hook, EvalHook))
-        hooks[place : place + 1] = [self._checkpoints, self._stop, EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate)]
+        evaluation = EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate)
+        hooks[place : place + 1] = [WriteSteps(self._writers), self._checkpoints, self._stop, evaluation]
         # As a checkpoint goes before each evaluation, a run killed after one would lose the numbers of it.
-        writes_at_once = [PeriodicWriter(self._records, cfg.TEST.EVAL_PERIOD)] if cfg.TEST.EVAL_PERIOD else []
+        writes_at_once = [PeriodicWriter(self._writers, cfg.TEST.EVAL_PERIOD)] if cfg.TEST.EVAL_PERIOD else []
         return [LearningRates(), *hooks, *writes_at_once]
 
     def build_writers(self) -> list[EventWriter]:
         """Progress on the terminal, metrics.json and TensorBoard, in the main process."""
         self._tensorboard = TensorBoardWriter(self.cfg.OUTPUT_DIR, weakref.proxy(self))
-        self._records = [MetricsWriter(self.cfg.OUTPUT_DIR, weakref.proxy(self)), self._tensorboard]
-        return [ProgressPrinter(self.max_iter, self.cfg.MODEL.DEVICE), *self._records]
+        metrics = MetricsWriter(self.cfg.OUTPUT_DIR, weakref.proxy(self))
+        self._writers = [ProgressPrinter(self.max_iter, self.cfg.MODEL.DEVICE), metrics, self._tensorboard]
+        return self._writers
 
     @property
     def _averaged(self) -> nn.Module | None:

@@ -7,7 +7,7 @@ import os
 import re
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -49,6 +49,22 @@ class LearningRates(HookBase):
         self.trainer.storage.put_scalars(**rates, smoothing_hint=False)
 
 
+class WriteSteps(HookBase):
+    """Has the numbers of steps written before the checkpoint from which a run that is killed goes on, so none are lost.
+
+    (detectron2's PeriodicWriter, which comes last, then adds those of an evaluation.)
+    """
+
+    def __init__(self, writers: Sequence[EventWriter]) -> None:
+        self._writers = writers
+
+    def after_step(self) -> None:
+        done = self.trainer.iter + 1
+        if done % LOG_PERIOD == 0 or done == self.trainer.max_iter:
+            for writer in self._writers:
+                writer.write()
+
+
 class ProgressPrinter(EventWriter):
     """Logs how far the training is: a line that fits a terminal."""
 
@@ -88,17 +104,17 @@ class NewNumbers(EventWriter):
     """Hands on what was put since it was last asked, by iteration. Noisy numbers are smoothed over the last steps."""
 
     def __init__(self) -> None:
-        self._last = -1
+        self._last: dict[str, int] = {}  # the iteration of each number that was handed on last
 
     def write(self) -> None:
         storage = get_event_storage()
         by_iteration = defaultdict(dict)
         for name, (value, iteration) in storage.latest_with_smoothing_hint(LOG_PERIOD).items():
-            if iteration > self._last:
+            if iteration > self._last.get(name, -1):
                 by_iteration[iteration][name] = storage.history(name).avg(LOG_PERIOD) if name in MEANS else value
+                self._last[name] = iteration
         for iteration, numbers in sorted(by_iteration.items()):
             self.add(iteration, numbers)
-            self._last = iteration
 
     @abstractmethod
     def add(self, iteration: int, numbers: Mapping[str, float]) -> None:
