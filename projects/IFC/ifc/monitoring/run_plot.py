@@ -14,6 +14,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from ..ytvis.reports.plots import plot_text
 from .metrics_file import Curves
 
+SHARE = "share of steps clipped"
 # What a panel shows: all numbers whose whole name matches, each in a style of its own.
 PANELS = {
     "total loss": "total_loss",
@@ -24,7 +25,7 @@ PANELS = {
     "AP, %": "(.*/)?AP",
     "learning rate": "lr(_.*)?",
     "gradient norm": "gradient_norm",
-    "share of steps clipped": "clipped",
+    SHARE: "clipped",
     "seconds": "(data_)?time",
 }
 EXACT = ("AP, %", "learning rate")  # neither noisy nor smoothed
@@ -87,6 +88,8 @@ def _fill(axes: Axes, title: str, names: Sequence[str], runs: Iterable[Curves], 
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter("{x:g}")
+    if title == SHARE:
+        axes.set_ylim(-0.03, 1.03)
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("iteration", fontsize=8)
     axes.tick_params(labelsize=8)
