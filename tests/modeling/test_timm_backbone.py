@@ -95,6 +95,15 @@ def test_inference_gives_the_same(model):
                 assert (found.float() - wanted).abs().max() < tolerance * wanted.abs().max()
 
 
+def test_compiling_for_any_size_comes_to_an_end():
+    """Swin's tracing would take minutes."""
+    backbone = build_backbone(config_of("swin_tiny_patch4_window7_224", SMALL_SWIN)).eval()
+    compiled = torch.compile(backbone, backend="eager", dynamic=True)
+    with torch.no_grad():
+        for image in (torch.rand(1, 3, 64, 96), torch.rand(2, 3, 70, 50)):
+            assert torch.equal(compiled(image)["res5"], backbone(image)["res5"])
+
+
 def test_a_video(model):
     result = model([{"image": list(frames_of(5)), "height": 64, "width": 96, "video_id": 1, "length": 5}])
     assert result["image_size"] == (64, 96) and len(result["pred_scores"]) == len(result["pred_masks"]) > 0

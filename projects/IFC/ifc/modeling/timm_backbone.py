@@ -37,6 +37,8 @@ class TimmBackbone(Backbone):
         self._indices = {name: max(i for i, s in enumerate(strides) if s == n) for name, n in STRIDES.items()}
         self._shapes = {name: ShapeSpec(channels=channels[i], stride=strides[i]) for name, i in self._indices.items()}
         self._channels_last = getattr(model, "output_fmt", None) == "NHWC"
+        # Of Swin, which gives those, torch.compile takes no end to trace the windows where frames may be of any size.
+        self._call = torch.compiler.disable(_call) if self._channels_last else _call
         self.model = freeze_batch_norm_2d(model)
         for parameter in self._first_parameters(freeze_at):
             parameter.requires_grad_(False)
@@ -44,7 +46,7 @@ class TimmBackbone(Backbone):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(N, 3, H, W), of any size → {"res2": (N, C, ceil(H / 4), ceil(W / 4)), …, "res5": at stride 32}."""
         height, width = images.shape[-2:]
-        features = self.model(F.pad(images, (0, -width % 32, 0, -height % 32)))
+        features = self._call(self.model, F.pad(images, (0, -width % 32, 0, -height % 32)))
         outputs = {}
         for name, index in self._indices.items():
             feature = features[index].permute(0, 3, 1, 2) if self._channels_last else features[index]
@@ -65,6 +67,10 @@ class TimmBackbone(Backbone):
         if not places:
             raise ValueError(f"found no parameters of the stage of {name}, expected MODEL.BACKBONE.FREEZE_AT 0")
         return [value for _, value in named[: places[0] if freeze_at == 1 else places[-1] + 1]]
+
+
+def _call(model: nn.Module, images: Tensor) -> list[Tensor]:
+    return model(images)
 
 
 @BACKBONE_REGISTRY.register()
