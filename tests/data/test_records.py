@@ -81,7 +81,8 @@ def test_too_little_shared_memory(monkeypatch):
 
 def pack_in_rank(rank, folder, reports):
     from ifc.data.records import pack_once
-    from ifc.engine.launch import meet, process_group
+    from ifc.engine.launch import process_group
+    from ifc.engine.meeting import meet
     from ifc.engine.place import Place
 
     current_process().authkey = str(rank).encode()  # as little in common as processes have that torchrun starts

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -16,11 +17,11 @@ import pytest
 import torch
 from detectron2.utils import comm
 
-from ifc.engine import Processes, launch
-from ifc.engine.launch import meet, one_says_why, process_group
+from ifc.engine import Processes, launch, meeting
+from ifc.engine.launch import one_says_why, process_group
+from ifc.engine.meeting import meet, was_restarted
 from ifc.engine.place import Place
 
-launch_module = sys.modules["ifc.engine.launch"]
 URL = "tcp://127.0.0.1:50000"
 
 
@@ -117,20 +118,27 @@ def test_address_that_is_taken():
     [(0, "tcp://127.0.0.1:0", "1/2 clients"), (1, "tcp://127.0.0.1:9", ""), (0, "file://{folder}/meeting", ": 1$")],
 )
 def test_processes_that_do_not_come(monkeypatch, tmp_path, rank, url, found):
-    monkeypatch.setattr(launch_module, "MEETING_TIME", timedelta(seconds=1))
+    monkeypatch.setattr(meeting, "MEETING_TIME", timedelta(seconds=1))
     url = url.format(folder=tmp_path)
     with pytest.raises(SystemExit, match=f"^error: srun: the processes cannot meet at {url}: .*{found}"):
         meet(Place(rank, 2, rank, 2, url, "srun"))
 
 
-@pytest.mark.parametrize("is_restarted", [False, True])
-def test_all_know_that_one_was_restarted(tmp_path, is_restarted):
-    """Where there are several machines, torchrun tells those of the one that lost a process."""
-    places = [
-        Place(rank, 2, 0, 1, f"file://{tmp_path}/meeting", "torchrun", 0, rank and is_restarted) for rank in (0, 1)
-    ]
-    with ThreadPoolExecutor(2) as pool:
-        assert [launch_module.was_restarted(store) for store in pool.map(meet, places)] == [is_restarted] * 2
+@pytest.mark.parametrize("restarted", [{}, {0}, {2}])
+def test_who_meets_a_second_time_finds_nothing_of_the_first(tmp_path, restarted):
+    """torchrun keeps the store for all attempts, and tells a restart to those of the machine that lost a process."""
+    url = f"file://{tmp_path}/meeting"
+    for attempt in ("first", "second"):
+        places = [Place(rank, 3, 0, 1, url, "torchrun", is_restarted=rank in restarted) for rank in range(3)]
+        with ThreadPoolExecutor(3) as pool:
+            waiting = [pool.submit(meet, place) for place in places[:2]]
+            time.sleep(0.2)
+            assert not any(process.done() for process in waiting)  # until the third has come
+            stores = [meet(places[2]), *(process.result() for process in waiting)]
+        stores[0].set("attempt", attempt)
+        assert [was_restarted(store) for store in stores] == [bool(restarted)] * 3
+        assert [store.get("attempt").decode() for store in stores] == [attempt] * 3
+        assert stores[1].add("failed", 1) == 1
 
 
 @pytest.mark.parametrize("first", [SystemExit("error: first"), AssertionError("first")])

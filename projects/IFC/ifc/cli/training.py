@@ -18,7 +18,8 @@ from detectron2.utils.logger import setup_logger
 from ..engine import IfcCheckpointer, Trainer, setup_config
 from ..engine.config_file import has_checkpoint
 from ..engine.failed_step import replay_step
-from ..engine.launch import Processes, launch, meet, one_says_why, process_group, was_restarted
+from ..engine.launch import Processes, launch, one_says_why, process_group
+from ..engine.meeting import meet, was_restarted
 from ..engine.place import Place, place_from_environment
 from ..engine.run_lock import lock_folder
 from ..engine.run_record import record_start

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes of a run: how they are started, meet and end. On the CPU they talk over gloo, on GPUs over NCCL."""
+"""The processes of a run: how they are started and end. On the CPU they talk over gloo, on GPUs over NCCL."""
 
 import contextlib
 import os
@@ -23,9 +23,9 @@ from torch.multiprocessing import ProcessExitedException
 
 from ..data.loaders import STOP_SIGNALS
 from ..ytvis.parallel import end_with_parent
+from .meeting import meet
 from .place import Place
 
-MEETING_TIME = timedelta(minutes=5)  # until all processes are there; DEFAULT_TIMEOUT is for one to wait for the others
 ENDING_SECONDS = 30  # for the other processes when one has ended early, and to say why
 
 
@@ -148,39 +148,9 @@ def _reason(end: Exception | SystemExit) -> str:
     if isinstance(end, SystemExit):
         return f"{end.code}\n"
     if isinstance(end, distributed.DistError) or "gloo/transport" in str(end):
-        return f"error: another process has ended or does not answer: {str(end).splitlines()[0]}\n"
+        reason, _, _ = str(end).splitlines()[0].partition(". ")
+        return f"error: another process has ended or does not answer: {reason}\n"
     return traceback.format_exc()
-
-
-def meet(place: Place) -> distributed.Store:
-    """Wait until all processes of a run are there. Returns what they share.
-
-    Raises:
-        SystemExit: they cannot meet, or are not all there within MEETING_TIME.
-    """
-    everybody = range(place.world_size)
-    store = None
-    try:
-        store, _, _ = next(distributed.rendezvous(place.url, place.rank, place.world_size, timeout=MEETING_TIME))
-        if place.is_restarted:
-            store.set("restarted", "")
-        store.set(f"here/{place.rank}", "")
-        store.wait([f"here/{rank}" for rank in everybody], MEETING_TIME)
-    except (RuntimeError, ValueError) as error:  # the address is taken or is none, or nobody is there
-        reason = str(error).splitlines()[0]
-        if store is not None:
-            missing = [str(rank) for rank in everybody if not store.check([f"here/{rank}"])]
-            reason = f"{len(missing)} of {place.world_size} did not come: {', '.join(missing)}"
-        sys.exit(f"error: {place.says}: the processes cannot meet at {place.url}: {reason}")
-    return store
-
-
-def was_restarted(store: distributed.Store) -> bool:
-    """Whether any of the processes that have met was lost and started again; the same in all of them.
-
-    Those of one machine alone know it where torchrun has several.
-    """
-    return store.check(["restarted"])
 
 
 @contextlib.contextmanager
