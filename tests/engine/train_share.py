@@ -1,19 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gradients of one process or of several on the same batch. As a program: two processes, which write theirs down.
+"""Gradients and trainings of one process or of several on the same batches.
 
-Arguments: the configuration file and the folder for {scenario}_{rank}.pth.
+As a program: one of the processes of a training by `ShareTrainer`; or, with --gradients FOLDER, the starter of two,
+which first write their gradients to {scenario}_{rank}.pth there. The other options are train_net.py's.
 """
 
-import sys
+import copy
+import json
+import os
+import signal
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Instances
 from detectron2.utils import comm
+from detectron2.utils.events import get_event_storage
+from torch import nn
 
-from ifc.engine import Processes, launch, setup_config
+from ifc.cli import training
+from ifc.cli.arguments import add_training_options
+from ifc.data.loaders import build_train_loader
+from ifc.data.mapper import YTVISDatasetMapper
+from ifc.engine import Processes, Trainer, launch, setup_config
 from ifc.engine.trainer import distribute
 
 SIZE, NUM_FRAMES = (32, 48), 2
@@ -27,6 +39,25 @@ SCENARIOS = {
         ["MODEL.IFC.PRE_NORM", "True", "MODEL.IFC.DEEP_SUPERVISION", "False"],
     ),
 }
+BATCH, STEPS, PERIOD, LOST_AT = 4, 6, 3, 4  # clips, steps, steps between checkpoints, the step in which one is killed
+
+
+def opts(world_size: int, folder: Path) -> list[str]:
+    """The same training for any number of processes: clips one by one, and all else scaled by their number."""
+    values = {
+        "SOLVER.REFERENCE_WORLD_SIZE": 1,
+        "SOLVER.IMS_PER_BATCH": BATCH // world_size,
+        "SOLVER.ACCUMULATE": BATCH // world_size,
+        "SOLVER.BASE_LR": 1e-3 / world_size,
+        "SOLVER.STEPS": (4 * world_size,),
+        "SOLVER.WARMUP_ITERS": 2 * world_size,
+        "SOLVER.MAX_ITER": STEPS * world_size,
+        "SOLVER.CHECKPOINT_PERIOD": PERIOD * world_size,
+        "SEED": 1,
+        "MODEL.WEIGHTS": folder / "start.pth",
+        "OUTPUT_DIR": folder / str(world_size),
+    }
+    return [str(word) for pair in values.items() for word in pair]
 
 
 def make_batch(instances_of_clips: list[int]) -> list[dict]:
@@ -45,16 +76,20 @@ def make_batch(instances_of_clips: list[int]) -> list[dict]:
     return batch
 
 
-def gradients(cfg: CfgNode, instances_of_clips: list[int]) -> dict[str, torch.Tensor]:
-    """Gradients of the sum of the losses for this process's share of the batch, averaged over the processes.
-
-    The network computes in float64. On frames this small, group norm sees as little as two numbers, whose difference it
-    makes large: float32's rounding, which depends on the number of threads, would be a thousandth of a gradient.
+def in_float64(cfg: CfgNode) -> nn.Module:
+    """A model whose network computes in float64. On frames this small, group norm sees as little as two numbers, whose
+    difference it makes large: float32's rounding, which depends on the number of threads, would be a thousandth of a
+    gradient.
     """
-    torch.manual_seed(0)
     model = build_model(cfg).double()
     model.criterion.float()  # which takes float32 from any network
-    model = distribute(model)
+    return model
+
+
+def gradients(cfg: CfgNode, instances_of_clips: list[int]) -> dict[str, torch.Tensor]:
+    """Gradients of the sum of the losses for this process's share of the batch, averaged over the processes."""
+    torch.manual_seed(0)
+    model = distribute(in_float64(cfg))
     batch, rank, world_size = make_batch(instances_of_clips), comm.get_rank(), comm.get_world_size()
     share = batch[rank * len(batch) // world_size : (rank + 1) * len(batch) // world_size]
     found = {}
@@ -65,11 +100,60 @@ def gradients(cfg: CfgNode, instances_of_clips: list[int]) -> dict[str, torch.Te
     return found
 
 
-def main(config_file: str, folder: str) -> None:
-    for name, (instances_of_clips, opts) in SCENARIOS.items():
-        found = gradients(setup_config(config_file, opts), instances_of_clips)
-        torch.save(found, Path(folder, f"{name}_{comm.get_rank()}.pth"))
+class MixedLengths:
+    """Clips of two frames of every other video, and of three of the rest."""
+
+    def __init__(self, cfg: CfgNode):
+        self.mappers = []
+        for num_frames in (2, 3):
+            cfg = cfg.clone()
+            cfg.defrost()
+            cfg.INPUT.SAMPLING_FRAME_NUM = num_frames
+            self.mappers.append(YTVISDatasetMapper(cfg, True))
+
+    def __call__(self, record: dict) -> dict:
+        return self.mappers[record["video_id"] % 2](record)
+
+
+class ShareTrainer(Trainer):
+    """Trains in float64 on `MixedLengths`; writes each step's loss down, and loses process 1 at step LOST_AT once if
+    $LOSES_ONE is set.
+    """
+
+    build_model = staticmethod(in_float64)
+    build_train_loader = staticmethod(lambda cfg: build_train_loader(cfg, MixedLengths(cfg)))
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: nn.Module, *test_sets: Any) -> dict[str, Any]:
+        """In float32, the only type in which a model evaluates on the CPU besides bfloat16."""
+        return super().test(cfg, copy.deepcopy(getattr(model, "module", model)).float(), *test_sets)
+
+    def run_step(self) -> None:
+        is_lost = "LOSES_ONE" in os.environ and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+        if is_lost and (comm.get_rank(), self.iter) == (1, LOST_AT):
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().run_step()
+        if comm.is_main_process():
+            loss, _ = get_event_storage().latest()["total_loss"]
+            with open(Path(self.cfg.OUTPUT_DIR, "losses.json"), "a") as file:
+                file.write(json.dumps([self.iter, loss]) + "\n")
+
+
+def compare_gradients_and_train(args: Namespace) -> None:
+    for name, (instances_of_clips, changes) in SCENARIOS.items():
+        found = gradients(setup_config(args.config_file, changes), instances_of_clips)
+        torch.save(found, Path(args.gradients, f"{name}_{comm.get_rank()}.pth"))
+    training.Trainer = ShareTrainer
+    training.main(args, setup_config(args.config_file, args.opts))
 
 
 if __name__ == "__main__":
-    launch(main, Processes(2, 1, 0, "auto", "cpu"), tuple(sys.argv[1:]))
+    parser = ArgumentParser()
+    parser.add_argument("--gradients", metavar="FOLDER")
+    add_training_options(parser)
+    arguments = parser.parse_args()
+    if arguments.gradients is None:
+        training.Trainer = ShareTrainer
+        training.run(arguments)
+    else:
+        launch(compare_gradients_and_train, Processes(2, 1, 0, "auto", "cpu"), (arguments,))

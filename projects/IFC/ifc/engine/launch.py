@@ -70,7 +70,7 @@ def launch(main: Callable[..., object], processes: Processes, args: tuple = ()) 
     killed, they end, too.
 
     Raises:
-        SystemExit: with the status that the processes ended with: os.EX_TEMPFAIL (75) if they were told to stop.
+        SystemExit: with the status that the processes ended with: 75 if they were told to stop, see `StopOnSignal`.
     """
     if processes.num_processes * processes.num_machines == 1:
         main(*args)

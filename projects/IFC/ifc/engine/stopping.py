@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -20,19 +21,21 @@ from .checkpoint_hook import Checkpoints
 logger = logging.getLogger(__name__)
 
 STOPPED = 75  # exit status of a run that was told to stop and can be resumed: EX_TEMPFAIL, "try again later"
+ECHO = 5.0  # seconds in which a second signal is the first: a launcher passes on what all its processes may have got
 PATIENCE = 25.0  # seconds after which a run that was told to stop ends where it is; schedulers often kill after 30
 
 
 class StopOnSignal(HookBase):
     """Ends all processes with status `STOPPED` after the step in which one of them gets SIGTERM or SIGUSR1.
 
-    The main process saves a checkpoint first. A second signal, or a step that takes longer than `PATIENCE`, ends a
-    process at once, as does any signal in an evaluation, before which there was a checkpoint.
+    The main process saves a checkpoint first. A second signal after `ECHO`, or a step that takes longer than
+    `PATIENCE`, ends a process at once, as does any signal in an evaluation, before which there was a checkpoint.
     """
 
     def __init__(self, checkpoints: Checkpoints):
         self._checkpoints = checkpoints
         self._received: int | None = None
+        self._since = 0.0
         self._is_at_once = False
         self._handlers: dict[int, Any] = {}
 
@@ -63,8 +66,10 @@ class StopOnSignal(HookBase):
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self._received is not None:
-            os._exit(STOPPED)
-        self._received = number
+            if time.monotonic() > self._since + ECHO:
+                os._exit(STOPPED)
+            return
+        self._received, self._since = number, time.monotonic()
         if self._is_at_once:
             self._end("in an evaluation")
         timer = threading.Timer(PATIENCE, os._exit, (STOPPED,))

@@ -295,5 +295,5 @@ def _check_shapes(optimizer: torch.optim.Optimizer) -> None:
 
 def distribute(model: nn.Module) -> nn.Module:
     """The model in DistributedDataParallel if there are several processes, on GPUs or on the CPU."""
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    return create_ddp_model(model, broadcast_buffers=False, **({"device_ids": None} if on_cpu else {}))
+    device = next(model.parameters()).device
+    return create_ddp_model(model, broadcast_buffers=False, device_ids=None if device.type == "cpu" else [device])
