@@ -23,7 +23,7 @@ RLE = "rle --masks 2 5 --frames 2 --input-size 6 10 --output-size 48 80 --repeat
 REGIONS = {
     "inference": "decoding, projections, normalization, backbone, clip network, tracker, masks to RLE, other",
     "training": "waiting for data, record, JPEG decode, augmentation, masks, losses, forward, normalization, backbone, "
-    "matching, optimizer step, backward",
+    "matching, backward, optimizer step, other",
     "loading": "record, JPEG decode, augmentation, masks, rest",
 }
 

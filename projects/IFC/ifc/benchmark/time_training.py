@@ -10,8 +10,7 @@ from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
 
 from ..engine import Trainer
-from ..regions import region
-from .measuring import Column, Report
+from .measuring import Column, Report, in_own_process
 from .runs import compare_variants, load_configs, measure
 from .shapes_data import write_dataset
 
@@ -31,17 +30,17 @@ def run(args: Namespace) -> Report:
         data = ["DATASETS.VIDEO_JSON", str([[DATASET, *paths]]), "DATASETS.TRAIN_RATIO", "[]", "OUTPUT_DIR", folder]
         for split in ("TRAIN", "TEST"):
             data += [f"DATASETS.{split}", f"('{DATASET}',)"]
-        return compare_variants({name: measure_training(cfg, args) for name, cfg in load_configs(args, data).items()})
+        cfgs = load_configs(args, data)
+        # Each in a process of its own, whose memory is that of its training alone.
+        return compare_variants({name: in_own_process(measure_training, cfg, args) for name, cfg in cfgs.items()})
 
 
 def measure_training(cfg: CfgNode, args: Namespace) -> Column:
     """The numbers of a config's training; seconds are those of an iteration."""
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     trainer = Trainer(cfg)
-    # The step is detectron2's to call; what it does between the labels is the backward pass, and noting the losses.
-    step = region("optimizer step")
-    trainer.optimizer.register_step_pre_hook(lambda *_: step.__enter__())
-    trainer.optimizer.register_step_post_hook(lambda *_: step.__exit__())
     trainer.iter = 0
 
     def train() -> None:
@@ -51,6 +50,6 @@ def measure_training(cfg: CfgNode, args: Namespace) -> Column:
                 trainer.iter += 1
 
     warmup = 1 if args.warmup is None else args.warmup
-    column = measure(train, "backward", torch.device(cfg.MODEL.DEVICE), repeat=args.repeat, warmup=warmup)
+    column = measure(train, "other", torch.device(cfg.MODEL.DEVICE), repeat=args.repeat, warmup=warmup)
     column = {row: value if "MiB" in row else value / args.iterations for row, value in column.items()}
     return column | {"iterations a second": 1 / column["total"]}
