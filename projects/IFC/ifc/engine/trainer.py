@@ -30,7 +30,7 @@ from .checkpoint_hook import AVERAGED, Checkpoints
 from .config_file import build_model
 from .failed_step import dump_step
 from .optimizer import build_optimizer
-from .step import NotFiniteError, TrainingStep, step_settings
+from .step import LOG_PERIOD, NotFiniteError, TrainingStep, step_settings
 from .stopping import StopOnSignal
 from .writers import LearningRates, MetricsWriter, ProgressPrinter, TensorBoardWriter, WriteSteps
 
@@ -139,7 +139,7 @@ class Trainer(DefaultTrainer):
         hooks = [hook for hook in super().build_hooks() if not isinstance(hook, PeriodicCheckpointer)]
         place = next(index for index, hook in enumerate(hooks) if isinstance(hook, EvalHook))
         evaluation = EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate)
-        hooks[place : place + 1] = [WriteSteps(self._writers), self._checkpoints, self._stop, evaluation]
+        hooks[place : place + 1] = [WriteSteps(self._writers, LOG_PERIOD), self._checkpoints, self._stop, evaluation]
         # As a checkpoint goes before each evaluation, a run killed after one would lose the numbers of it.
         writes_at_once = [PeriodicWriter(self._writers, cfg.TEST.EVAL_PERIOD)] if cfg.TEST.EVAL_PERIOD else []
         return [LearningRates(), *hooks, *writes_at_once]

@@ -7,11 +7,13 @@ import os
 import re
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 import numpy as np
 import torch
 from detectron2.engine import HookBase, TrainerBase
+from detectron2.engine.hooks import PeriodicWriter
 from detectron2.utils.events import EventWriter, get_event_storage
 from torch.utils.tensorboard import SummaryWriter
 
@@ -49,20 +51,14 @@ class LearningRates(HookBase):
         self.trainer.storage.put_scalars(**rates, smoothing_hint=False)
 
 
-class WriteSteps(HookBase):
+class WriteSteps(PeriodicWriter):
     """Has the numbers of steps written before the checkpoint from which a run that is killed goes on, so none are lost.
 
-    (detectron2's PeriodicWriter, which comes last, then adds those of an evaluation.)
+    Another PeriodicWriter has to come last, which adds those of an evaluation and closes the writers.
     """
 
-    def __init__(self, writers: Sequence[EventWriter]) -> None:
-        self._writers = writers
-
-    def after_step(self) -> None:
-        done = self.trainer.iter + 1
-        if done % LOG_PERIOD == 0 or done == self.trainer.max_iter:
-            for writer in self._writers:
-                writer.write()
+    def after_train(self) -> None:
+        pass
 
 
 class ProgressPrinter(EventWriter):
@@ -142,28 +138,26 @@ class TensorBoardWriter(NewNumbers):
     def __init__(self, folder: str, trainer: TrainerBase) -> None:
         super().__init__()
         self._folder, self._trainer = folder, trainer
-        self._events: SummaryWriter | None = None
 
-    def _begun(self) -> SummaryWriter:
-        if self._events is None:
-            self._events = SummaryWriter(self._folder, purge_step=self._trainer.start_iter)
-        return self._events
+    @cached_property
+    def _events(self) -> SummaryWriter:
+        return SummaryWriter(self._folder, purge_step=self._trainer.start_iter)
 
     def write(self) -> None:
         super().write()
-        self._begun().flush()
+        self._events.flush()
 
     def add(self, iteration: int, numbers: Mapping[str, float]) -> None:
         for name, number in numbers.items():
-            self._begun().add_scalar(tensorboard_name(name), number, iteration)
+            self._events.add_scalar(tensorboard_name(name), number, iteration)
 
     def add_pictures(self, iteration: int, pictures: Iterable[tuple[str, np.ndarray]]) -> None:
         """Show named pictures, (H, W, 3) uint8."""
         for name, picture in pictures:
-            self._begun().add_image(name, picture, iteration, dataformats="HWC")
+            self._events.add_image(name, picture, iteration, dataformats="HWC")
 
     def close(self) -> None:
-        self._begun().close()
+        self._events.close()
 
 
 def tensorboard_name(name: str) -> str:
