@@ -102,6 +102,8 @@ def progress(caplog, monkeypatch, max_iter: int, iteration: int, **numbers: floa
     caplog.clear()
     printer = ProgressPrinter(max_iter, "cpu")
     with caplog.at_level(logging.INFO, "ifc"), EventStorage(iteration) as storage:
+        printer.write()  # as after a step that ended in an error
+        storage.put_scalar("lr", 1e-4, smoothing_hint=False)
         storage.put_scalars(**numbers)
         printer.write()
         printer.write()  # as after a training that ended here
@@ -113,7 +115,7 @@ def progress(caplog, monkeypatch, max_iter: int, iteration: int, **numbers: floa
 
 
 def test_progress_line(caplog, monkeypatch):
-    line = progress(caplog, monkeypatch, 160_000, 99_999, total_loss=12.3456, time=2.0, data_time=0.01, lr=1e-4)
+    line = progress(caplog, monkeypatch, 160_000, 99_999, total_loss=12.3456, time=2.0, data_time=0.01)
     assert re.fullmatch(r"100000/160000  eta 1 day, 9:20:00  2 s/step  loss 12.35  [\d,]+ MiB", line)
     assert len(line) + len("[11/27 11:57:03 ifc]: ") <= 100
 
@@ -121,7 +123,7 @@ def test_progress_line(caplog, monkeypatch):
 def test_progress_line_says_what_is_wrong(caplog, monkeypatch):
     numbers = {"time": 2.0, "data_time": 0.5, "skipped_steps": 3, "unreadable_samples": 0}
     line = progress(caplog, monkeypatch, 20, 9, **numbers)
-    assert "25% of it waiting for data" in line and line.endswith("3 steps skipped")
+    assert "25% of it waiting for data" in line and line.endswith("skipped steps: 3")
     assert re.fullmatch(r"2/9  [\d,]+ MiB", progress(caplog, monkeypatch, 9, 1))  # before times and losses are known
 
 

@@ -24,7 +24,7 @@ from .step import LOG_PERIOD
 
 TOLERABLE_WAIT = 0.05  # part of a step's time that is not worth a word
 MEANS = ("clipped",)  # 0 or 1 a step, of which a median would say nothing
-COUNTS = {"skipped_steps": "steps skipped", "unreadable_samples": "unreadable samples"}
+COUNTS = ("skipped_steps", "unreadable_samples")  # which the line of progress shows once there are some
 TENSORBOARD_GROUPS = (
     (r"(loss_\w+?|cardinality_error)_(\d+)", r"\1/layer_\2"),
     (r"loss_\w+|cardinality_error", r"\g<0>/last_layer"),
@@ -71,7 +71,8 @@ class ProgressPrinter(EventWriter):
 
     def write(self) -> None:
         storage = get_event_storage()
-        if storage.iter in (self._last, self._max_iter):  # nothing was trained since
+        finished = storage.latest().get("lr", (0.0, -1))[1]  # put when a step is done
+        if finished == self._last or finished != storage.iter:
             return
         self._last, done = storage.iter, storage.iter + 1
         peak = torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else host_memory()[1]
@@ -88,11 +89,9 @@ class ProgressPrinter(EventWriter):
         if "total_loss" in known:
             words.append(f"loss {known['total_loss'].median(LOG_PERIOD):.4g}")
         words.append(f"{peak / MIB:,.0f} MiB")
-        words += [
-            f"{known[name].latest():.0f} {text}"
-            for name, text in COUNTS.items()
-            if name in known and known[name].latest() > 0
-        ]
+        for name in COUNTS:
+            if name in known and known[name].latest() > 0:
+                words.append(f"{name.replace('_', ' ')}: {known[name].latest():.0f}")
         self._logger.info("  ".join(words))
 
 
