@@ -18,7 +18,7 @@ from detectron2.utils.logger import setup_logger
 from ..engine import IfcCheckpointer, Trainer, setup_config
 from ..engine.config_file import has_checkpoint
 from ..engine.failed_step import replay_step
-from ..engine.launch import Processes, launch, one_says_why, process_group
+from ..engine.launch import Processes, has_lost_another, launch, one_says_why, process_group
 from ..engine.meeting import meet, was_restarted
 from ..engine.place import Place, place_from_environment
 from ..engine.run_lock import lock_folder
@@ -94,11 +94,15 @@ def set_up(args: Namespace, cfg: CfgNode) -> None:
             handler.setLevel(logging.INFO)
     # detectron2 shows the path through the code of whatever ends a training.
     logging.getLogger("detectron2.engine.train_loop").addFilter(
-        lambda record: not (record.exc_info and isinstance(record.exc_info[1], EXPECTED))
+        lambda record: not (record.exc_info and _is_said_in_one_line(record.exc_info[1]))
     )
     if comm.is_main_process():
         record_start(cfg)
     logger.info(f"Configuration: {cfg.OUTPUT_DIR}/config.yaml; these messages and more: {cfg.OUTPUT_DIR}/log.txt")
+
+
+def _is_said_in_one_line(error: BaseException) -> bool:
+    return isinstance(error, EXPECTED) or has_lost_another(error)
 
 
 def train(args: Namespace, cfg: CfgNode) -> dict | None:

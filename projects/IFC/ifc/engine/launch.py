@@ -143,11 +143,16 @@ def one_says_why(store: distributed.Store) -> Iterator[None]:
         sys.exit(1)
 
 
+def has_lost_another(error: BaseException) -> bool:
+    """Whether an error is that another process has ended, or does not answer; gloo's has no type of its own."""
+    return isinstance(error, distributed.DistError) or "gloo/transport" in str(error)
+
+
 def _reason(end: Exception | SystemExit) -> str:
     """What to print of it: all of the path through the code only where this process is where something went wrong."""
     if isinstance(end, SystemExit):
         return f"{end.code}\n"
-    if isinstance(end, distributed.DistError) or "gloo/transport" in str(end):
+    if has_lost_another(end):
         reason, _, _ = str(end).splitlines()[0].partition(". ")
         return f"error: another process has ended or does not answer: {reason}\n"
     return traceback.format_exc()
