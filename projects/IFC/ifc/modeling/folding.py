@@ -14,10 +14,10 @@ def folded(conv: nn.Conv2d, norm: FrozenBatchNorm2d | nn.BatchNorm2d) -> tuple[T
 
 
 class FoldedConv2d(Conv2d):
-    """A detectron2 convolution with a frozen batch norm, which costs a pass over the weight instead of the output."""
+    """A detectron2 convolution with a frozen batch norm, which in training costs a pass over the weight, not the output."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.norm is None:
+        if not self.training:
             return super().forward(x)
         weight, bias = folded(self, self.norm)
         x = nn.functional.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
@@ -25,7 +25,7 @@ class FoldedConv2d(Conv2d):
 
 
 def fold_frozen_batch_norm(module: nn.Module) -> None:
-    """Have detectron2's convolutions in `module` run their frozen batch norms folded. Parameters stay as they are."""
+    """Have detectron2's convolutions in `module` train with their frozen batch norms folded. Parameters stay as they are."""
     for layer in module.modules():
         if type(layer) is Conv2d and isinstance(layer.norm, FrozenBatchNorm2d):
             layer.__class__ = FoldedConv2d
