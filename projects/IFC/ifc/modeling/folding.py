@@ -14,7 +14,7 @@ def folded(conv: nn.Conv2d, norm: FrozenBatchNorm2d | nn.BatchNorm2d) -> tuple[T
 
 
 class FoldedConv2d(Conv2d):
-    """A detectron2 convolution with a frozen batch norm, which in training costs a pass over the weight, not the output."""
+    """A detectron2 convolution whose frozen batch norm in training costs a pass over the weight, not the output."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -25,7 +25,7 @@ class FoldedConv2d(Conv2d):
 
 
 def fold_frozen_batch_norm(module: nn.Module) -> None:
-    """Have detectron2's convolutions in `module` train with their frozen batch norms folded. Parameters stay as they are."""
+    """Have detectron2's convolutions in `module` train with frozen batch norm folded. Parameters stay as they are."""
     for layer in module.modules():
         if type(layer) is Conv2d and isinstance(layer.norm, FrozenBatchNorm2d):
             layer.__class__ = FoldedConv2d
