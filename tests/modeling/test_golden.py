@@ -45,5 +45,6 @@ def test_clip_output(name, memory_format):
     np.testing.assert_allclose(encoded.position[:, :cells].sum(1), golden["pos_sum"], atol=1e-4)
     np.testing.assert_allclose(output.pred_logits, golden["pred_logits"], atol=atol, rtol=0)
     np.testing.assert_allclose(output.pred_masks, golden["pred_masks"], atol=atol, rtol=0)
-    np.testing.assert_allclose(clip_output.pred_logits, golden["pred_logits"], atol=atol, rtol=0)
-    np.testing.assert_allclose(clip_output.pred_masks, golden["pred_masks"], atol=atol, rtol=0)
+    if not is_other:
+        np.testing.assert_allclose(clip_output.pred_logits, golden["pred_logits"], atol=1e-4, rtol=0)
+        np.testing.assert_allclose(clip_output.pred_masks, golden["pred_masks"], atol=1e-4, rtol=0)

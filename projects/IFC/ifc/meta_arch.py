@@ -55,17 +55,15 @@ class Ifc(nn.Module):
             deep_supervision: whether the earlier decoder layers have losses too.
         """
         super().__init__()
-        # With weights in NHWC memory convolutions run in it, faster on every device. (detr is the checkpoints' name.)
-        self.detr = network.to(memory_format=torch.channels_last)
+        self.detr = network  # the checkpoints' name
         self.normalize = normalize
         self.criterion = criterion
         self.inference = inference
         self.mask_stride = mask_stride
         self.match_stride = match_stride
         self.deep_supervision = deep_supervision
-        self.metrics: dict[
-            str, Tensor
-        ] = {}  # of the last losses, for the log: scalars on the device, see `ClipCriterion`
+        # Of the last losses, for the log: scalars on the device, see `ClipCriterion`.
+        self.metrics: dict[str, Tensor] = {}
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -110,6 +108,12 @@ class Ifc(nn.Module):
             "match_stride": ifc.MATCH_STRIDE,
             "deep_supervision": ifc.DEEP_SUPERVISION,
         }
+
+    def train(self, mode: bool = True) -> "Ifc":
+        """As torch's. Convolutions are trained in NHWC memory, that of their weights, which is faster on every device;
+        in evaluation they round as those that the published numbers were made with."""
+        self.detr.to(memory_format=torch.channels_last if mode else torch.contiguous_format)
+        return super().train(mode)
 
     @property
     def device(self) -> torch.device:

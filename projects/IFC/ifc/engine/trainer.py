@@ -296,4 +296,5 @@ def _check_shapes(optimizer: torch.optim.Optimizer) -> None:
 def distribute(model: nn.Module) -> nn.Module:
     """The model in DistributedDataParallel if there are several processes, on GPUs or on the CPU."""
     device = next(model.parameters()).device
+    model.train()  # which settles the memory format, that of the gradients' buckets, too
     return create_ddp_model(model, broadcast_buffers=False, device_ids=None if device.type == "cpu" else [device])
