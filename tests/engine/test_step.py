@@ -123,7 +123,7 @@ def test_amp_is_bfloat16_where_that_is_fast(data, tmp_path, monkeypatch):
     assert metrics(trainer.cfg)["total_loss"] != reference
 
 
-@pytest.mark.filterwarnings("ignore:Error detected in .*Backward0")
+@pytest.mark.filterwarnings("ignore:Error detected in .*Backward0", "ignore:Anomaly Detection has been enabled")
 def test_losses_that_are_no_numbers_end_the_run(data, tmp_path, monkeypatch):
     """With the weights from before, and all that it takes to make the step again."""
     cfg = tiny_config(tmp_path, *TRAIN, "SOLVER.MAX_ITER", 4, "SOLVER.CHECKPOINT_PERIOD", 1, "MODEL.IFC.DROPOUT", 0.3)
