@@ -274,6 +274,7 @@ BY_CLIP = ["INPUT.MIN_SIZE_TRAIN_SAMPLING", "range_by_clip", "INPUT.MIN_SIZE_TRA
         (["SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 0.0], "more than 0"),
         (["SOLVER.REFERENCE_WORLD_SIZE", 4, "SOLVER.IMS_PER_BATCH", 2], "a multiple of SOLVER.REFERENCE_WORLD_SIZE, 4"),
         (["MODEL.DEVICE", "gpu"], "'cuda' or 'cpu'"),
+        (["MODEL.IFC.CHECKPOINT_ACTIVATIONS", ["backbone"], "MODEL.RESNETS.NORM", "BN"], "another with 'backbone'"),
         (["SOLVER.ACCUMULATE", 0], "at least 1"),
         (["SOLVER.EMA_DECAY", 1.0], "0 or more and less than 1"),
         (["SOLVER.MAX_SKIPPED_STEPS", -1], "0 or more"),

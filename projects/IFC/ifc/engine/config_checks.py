@@ -83,6 +83,9 @@ def _check_ranges(cfg: CfgNode) -> None:
 
     expected = f"any of {', '.join(map(repr, CHECKPOINTED_PARTS))}"
     _require(cfg, "MODEL.IFC.CHECKPOINT_ACTIVATIONS", lambda parts: set(parts) <= set(CHECKPOINTED_PARTS), expected)
+    if "backbone" in cfg.MODEL.IFC.CHECKPOINT_ACTIVATIONS:
+        expected = "another with 'backbone' in MODEL.IFC.CHECKPOINT_ACTIVATIONS: it would count each batch twice"
+        _require(cfg, "MODEL.RESNETS.NORM", lambda norm: norm not in ("BN", "SyncBN", "naiveSyncBN"), expected)
     _require(cfg, "MODEL.IFC.OVERSAMPLE_RATIO", lambda x: 1 <= x < math.inf, "a number, 1 or more")
     _require(cfg, "MODEL.IFC.IMPORTANCE_SAMPLE_RATIO", lambda x: 0 <= x <= 1, "a share, from 0 to 1")
 
