@@ -80,3 +80,11 @@ def test_a_new_run_sets_an_earlier_ones_file_aside(tmp_path):
     begin_metrics(path, 0)
     assert not path.exists()
     assert (tmp_path / "metrics.old.json").read_text() == line(19, lr=1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk that Linux has")
+def test_a_full_disk_is_named(tmp_path):
+    path = tmp_path / "metrics.json"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=f"No space left.*{path}"):
+        append_metrics(path, 0, {"total_loss": 1.0})

@@ -68,12 +68,19 @@ def _parse(line: bytes) -> tuple[int, dict[str, float]] | None:
 
 
 def append_metrics(path: str | os.PathLike, iteration: int, numbers: Mapping[str, float]) -> None:
-    """Add a line, with null for what is not finite."""
+    """Add a line, with null for what is not finite.
+
+    Raises:
+        OSError: it cannot be written whole; the message names the file.
+    """
     entry = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps({"iteration": iteration, **entry}) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"iteration": iteration, **entry}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 def begin_metrics(path: str | os.PathLike, first_iteration: int) -> None:
