@@ -205,6 +205,17 @@ def test_classes_that_the_terminal_cannot_show(data, tmp_path, monkeypatch):
     assert "Logging error" not in ended.stderr
 
 
+def test_a_config_that_does_not_fit_overwrites_nothing(data, tmp_path):
+    names = ["DATASETS.TRAIN", (f"{PREFIX}_train",), "DATASETS.TEST", ()]
+    training.main(arguments(), tiny_config(tmp_path, *names))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "output").iterdir() if path.name != "log.txt"}
+    assert {"config.yaml", "runs.json", "metrics.json", "model_final.pth"} <= before.keys()
+    with pytest.raises(SystemExit, match="^error: --resume: .*shape"):
+        training.main(arguments("--resume"), tiny_config(tmp_path, *names, "MODEL.IFC.HIDDEN_DIM", 64))
+    after = {path.name: path.read_bytes() for path in (tmp_path / "output").iterdir() if path.name != "log.txt"}
+    assert after == before
+
+
 def test_expected_results_decide_the_status(data, tmp_path):
     expected = ["TEST.EXPECTED_RESULTS", [["segm", "AP", -10.0, 1.0]]]
     cfg = tiny_config(tmp_path, "DATASETS.TEST", (f"{PREFIX}_val",), *expected)

@@ -8,6 +8,8 @@ import logging
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
 
 from detectron2.config import CfgNode
 from detectron2.engine import default_setup
@@ -24,8 +26,10 @@ from ..engine.place import Place, place_from_environment
 from ..engine.run_lock import lock_folder
 from ..engine.run_record import record_start
 from ..evaluation.evaluator import IncompleteResultsError
+from ..ytvis.files import whole_file
 from .program import MENDABLE, one_clear_error, print_anything
 
+CONFIG_FILE = "config.yaml"  # where detectron2 writes it
 LOGGERS = ("detectron2", "fvcore", "ifc")
 EXPECTED = (FloatingPointError, IncompleteResultsError, OSError)  # what may end a training, and is said in one line
 
@@ -77,7 +81,8 @@ def main(args: Namespace, cfg: CfgNode) -> dict | None:
 
 
 def set_up(args: Namespace, cfg: CfgNode) -> None:
-    """detectron2's `default_setup`, whose pages on machine and configuration go to the log file alone.
+    """detectron2's `default_setup`, whose pages on machine and configuration go to the log file alone, and whose copy
+    of the configuration is left to `record`.
 
     Raises:
         OSError: another run is using OUTPUT_DIR.
@@ -85,7 +90,7 @@ def set_up(args: Namespace, cfg: CfgNode) -> None:
     if comm.is_main_process():
         lock_folder(cfg.OUTPUT_DIR)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it misses a GPU wherever there is nvcc
-    with contextlib.redirect_stdout(io.StringIO()) as pages:
+    with contextlib.redirect_stdout(io.StringIO()) as pages, _kept(Path(cfg.OUTPUT_DIR, CONFIG_FILE)):
         default_setup(cfg, args)
         logger = setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="ifc")
     for handler in itertools.chain.from_iterable(logging.getLogger(name).handlers for name in LOGGERS):
@@ -96,9 +101,28 @@ def set_up(args: Namespace, cfg: CfgNode) -> None:
     logging.getLogger("detectron2.engine.train_loop").addFilter(
         lambda record: not (record.exc_info and _is_said_in_one_line(record.exc_info[1]))
     )
+    logger.info(f"Configuration: {cfg.OUTPUT_DIR}/{CONFIG_FILE}; these messages and more: {cfg.OUTPUT_DIR}/log.txt")
+
+
+@contextlib.contextmanager
+def _kept(path: Path) -> Iterator[None]:
+    """Leave a file as it is, whatever the main process writes there in the block."""
+    earlier = path.read_bytes() if path.exists() else None
+    yield
     if comm.is_main_process():
+        if earlier is None:
+            path.unlink(missing_ok=True)
+        else:
+            with whole_file(path) as partial:
+                partial.write_bytes(earlier)
+
+
+def record(cfg: CfgNode) -> None:
+    """Write down, in the main process, what begins now that nothing is in its way."""
+    if comm.is_main_process():
+        with whole_file(os.path.join(cfg.OUTPUT_DIR, CONFIG_FILE)) as partial:
+            partial.write_text(cfg.dump(), encoding="utf-8")
         record_start(cfg)
-    logger.info(f"Configuration: {cfg.OUTPUT_DIR}/config.yaml; these messages and more: {cfg.OUTPUT_DIR}/log.txt")
 
 
 def _is_said_in_one_line(error: BaseException) -> bool:
@@ -110,6 +134,7 @@ def train(args: Namespace, cfg: CfgNode) -> dict | None:
     with one_clear_error():
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=args.resume)
+        record(cfg)
     with one_clear_error(EXPECTED):
         return trainer.train()
 
@@ -122,6 +147,7 @@ def evaluate_model(args: Namespace, cfg: CfgNode) -> dict:
         test_sets = Trainer.build_test_sets(cfg)
         model = Trainer.build_model(cfg)
         IfcCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+        record(cfg)
     with one_clear_error((IncompleteResultsError,)):
         results = Trainer.test(cfg, model, test_sets)
     if comm.is_main_process():
