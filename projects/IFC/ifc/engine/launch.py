@@ -2,6 +2,7 @@
 """The processes of a run: how they are started and end. On the CPU they talk over gloo, on GPUs over NCCL."""
 
 import contextlib
+import logging
 import os
 import secrets
 import signal
@@ -140,6 +141,10 @@ def one_says_why(store: distributed.Store) -> Iterator[None]:
                 store.set("said", "")
             else:  # to end could be to have that one ended before it has said it
                 store.wait(["said"], timedelta(seconds=ENDING_SECONDS))
+        if has_lost_another(end) and distributed.is_initialized():
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(1)  # at once: gloo's threads may still be at work, and to take them down now and then aborts
         sys.exit(1)
 
 
