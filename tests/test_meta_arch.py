@@ -94,17 +94,7 @@ def test_checkpointed_activations_take_less_memory_and_change_nothing(part):
     assert all(map(torch.equal, train(other, batch), results[1]))
 
 
-def test_compiled_network_learns_the_same_and_is_not_compiled_for_every_size(monkeypatch):
-    """The compiler's own output is not run here, only what it traced, which takes seconds instead of minutes."""
-    graphs = []
-
-    def run_traced(graph, _):
-        graphs.append(graph)
-        return graph.forward
-
-    compile_function = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f, mode, **kw: compile_function(f, backend=run_traced, **kw))
-    torch._dynamo.reset()
+def test_compiled_network_learns_the_same_and_is_not_compiled_for_every_size(traced_graphs):
     small = {"depth": 18, "ENC_LAYERS": 1, "DEC_LAYERS": 1}
     compiled = tiny_model("default", **small).train()
     plain = tiny_model(**small).train()
@@ -112,7 +102,7 @@ def test_compiled_network_learns_the_same_and_is_not_compiled_for_every_size(mon
         batch = [clip(2, first), clip(2, second)]
         for found, expected in zip(train(compiled, batch), train(plain, batch), strict=True):
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    assert len(graphs) == 2  # without padding, and with it
+    assert len(traced_graphs) == 2  # without padding, and with it
     with torch.no_grad():
         assert compiled.eval()([{"image": batch[0]["image"], "height": 60, "width": 75}])["image_size"] == (60, 75)
 

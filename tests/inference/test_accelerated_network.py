@@ -116,17 +116,7 @@ def test_bfloat16_is_close_and_its_weights_are_converted_once():
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
 
 
-def test_compiled_network_gives_the_same_and_is_not_compiled_again(monkeypatch):
-    """The compiler's own output is not run here, only what it traced, which takes seconds instead of minutes."""
-    graphs = []
-
-    def run_traced(graph, _):
-        graphs.append(graph)
-        return graph.forward
-
-    compile_function = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f, mode, **kw: compile_function(f, backend=run_traced, **kw))
-    torch._dynamo.reset()
+def test_compiled_network_gives_the_same_and_is_not_compiled_again(traced_graphs):
     model = model_of("MODEL.RESNETS.DEPTH", "18", "MODEL.RESNETS.RES2_OUT_CHANNELS", "64")
     network = network_of(model, compile_mode="default")
     assert network.is_compiled
@@ -138,13 +128,13 @@ def test_compiled_network_gives_the_same_and_is_not_compiled_again(monkeypatch):
     # Alone, some and many are shapes of their own for torch.
     for task in [(4, 4, (72, 104)), (8, 4, (72, 104)), (16, 4, (72, 104))]:
         compare(*task)
-    num_graphs = len(graphs)
+    num_graphs = len(traced_graphs)
     # Before 2.13, sides that differ in how their halves round are, too.
     odd = 2 if torch.__version__ >= (2, 13) else 0
     sizes = [(96, 168), (72 - odd, 100), (92 - odd, 60), (72, 104), (104, 72)]
     for task in zip((12, 12, 7, 3, 20), (4, 6, 7, 3, 5), sizes, strict=True):
         compare(*task)
-    assert len(graphs) == num_graphs <= 6
+    assert len(traced_graphs) == num_graphs <= 6
 
 
 @pytest.mark.parametrize(
