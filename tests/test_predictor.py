@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The segmenter: the model's own results, from files and iterables, whole and frame by frame."""
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -212,3 +215,21 @@ def test_missing_file_is_named(segmenter, tmp_path):
 def test_weights_are_required(files):
     with pytest.raises(ValueError, match="MODEL.WEIGHTS: found nothing, expected a checkpoint"):
         VideoSegmenter.from_config(files / "video.yaml", "")
+
+
+def test_what_results_depend_on_is_told(files):
+    def settings(*opts):
+        return VideoSegmenter.from_config(files / "video.yaml", files / "model.pth", opts).settings
+
+    plain = VideoSegmenter.from_config(files / "video.yaml", files / "model.pth", ["MODEL.IFC.PRECISION", "float32"])
+    assert plain.window == plain.settings["INPUT"]["SAMPLING_FRAME_NUM"] == 3
+    assert plain.weights_hash == hashlib.sha256((files / "model.pth").read_bytes()).hexdigest()
+    assert plain.settings == json.loads(json.dumps(plain.settings)) == settings("MODEL.IFC.PRECISION", "float32")
+    assert settings()["MODEL"]["IFC"]["PRECISION"] in ("float32", "bfloat16")
+    for key, value in {
+        "MODEL.IFC.CLIP_STRIDE": 2,
+        "INPUT.MIN_SIZE_TEST": 48,
+        "MODEL.PIXEL_MEAN": [1.0, 2.0, 3.0],
+    }.items():
+        assert settings("MODEL.IFC.PRECISION", "float32", key, value) != plain.settings
+    assert settings("MODEL.IFC.PRECISION", "float32", "SOLVER.BASE_LR", 1.0) == plain.settings

@@ -12,9 +12,9 @@ from typing import Any
 
 from wrapt import when_imported
 
-_HOMES = {"Ifc": "meta_arch", "VideoSegmenter": "predictor", "add_ifc_config": "config"}
+_HOMES = {"Ifc": "meta_arch", "VideoSegmenter": "predictor", "add_ifc_config": "config", "load": "pretrained"}
 
-__all__ = ["Ifc", "VideoSegmenter", "add_ifc_config"]
+__all__ = ["Ifc", "VideoSegmenter", "add_ifc_config", "load"]
 
 
 @when_imported("detectron2")

@@ -17,10 +17,12 @@ from torch import Tensor
 
 from .data.loaders import class_names
 from .engine.checkpoint import IfcCheckpointer
-from .engine.config_file import build_model, setup_config
+from .engine.config_file import build_model, model_config, setup_config
 from .inference import FinishedInstances, StreamOutput, VideoPrediction
+from .modeling.precision import fast_precision
 from .video import open_frames
 from .video.read_ahead import ReadablePart, read_ahead
+from .ytvis.files import file_hash
 from .ytvis.masks import Rle
 
 READING_THREADS = 2  # beside the one that decodes: they resize
@@ -115,6 +117,8 @@ class VideoSegmenter:
     Attributes:
         classes: names and ids of the labels.
         model: the `Ifc` model.
+        window: frames of a window.
+        weights_hash: SHA-256 of the weights' file, in hexadecimal.
 
     Raises:
         OSError, ValueError: if the weights cannot be read or are not those of such a model.
@@ -125,7 +129,9 @@ class VideoSegmenter:
             raise ValueError("MODEL.WEIGHTS: found nothing, expected a checkpoint; add MODEL.WEIGHTS model.pth")
         self.classes = Classes.of_config(cfg)
         self.model = build_model(cfg).eval()
-        _WholeCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
+        self.weights_hash = _WholeCheckpointer(self.model).load_and_hash(cfg.MODEL.WEIGHTS)
+        self.window: int = cfg.INPUT.SAMPLING_FRAME_NUM
+        self._cfg = cfg
         self._resize = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
         self._is_bgr = cfg.INPUT.FORMAT == "BGR"
 
@@ -145,6 +151,14 @@ class VideoSegmenter:
         """
         opts = ["MODEL.WEIGHTS", os.fspath(weights), *opts]
         return cls(setup_config(os.fspath(config_file), opts, program_defaults=SEGMENTER_DEFAULTS))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What results depend on besides the weights: `model_config` with the precision that the device gets."""
+        settings = model_config(self._cfg)
+        if settings["MODEL"]["IFC"]["PRECISION"] == "auto":
+            settings["MODEL"]["IFC"]["PRECISION"] = fast_precision(self.model.device)
+        return settings
 
     def __call__(self, video: Video) -> VideoPrediction:
         """The tracks of a video, with masks of its frames' size.
@@ -275,6 +289,12 @@ def _with_classes(
 
 class _WholeCheckpointer(IfcCheckpointer):
     """Training may start from a part of a checkpoint; what it does not find would make results random."""
+
+    def load_and_hash(self, path: str) -> str:
+        """Load the weights; the SHA-256 of their file."""
+        local = self._fetch(path)
+        self.load(local)
+        return file_hash(local)
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         incompatible = super()._load_model(checkpoint)

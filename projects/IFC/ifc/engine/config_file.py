@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the command line to a checked configuration."""
 
+import json
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import yaml
 from detectron2.config import CfgNode, get_cfg
@@ -14,6 +16,17 @@ from ..config import add_ifc_config
 from ..data.catalog import register_video_json
 from ..data.loaders import class_names
 from .config_checks import check_config
+
+# Of MODEL and INPUT, what IFC itself reads.
+_MODEL_PARTS = ("META_ARCHITECTURE", "BACKBONE", "RESNETS", "TIMM", "IFC", "PIXEL_MEAN", "PIXEL_STD")
+_INPUT_KEYS = ("FORMAT", "MIN_SIZE_TEST", "MAX_SIZE_TEST", "SAMPLING_FRAME_NUM")
+
+
+def default_config() -> CfgNode:
+    """detectron2's and IFC's defaults."""
+    cfg = get_cfg()
+    add_ifc_config(cfg)
+    return cfg
 
 
 def setup_config(
@@ -33,8 +46,7 @@ def setup_config(
         FileNotFoundError: without that file, or without the MODEL.WEIGHTS or DATASETS.VIDEO_JSON it names.
         ValueError: for a key or value that does not exist, see `check_config`, and for data sets that cannot be used.
     """
-    cfg = get_cfg()
-    add_ifc_config(cfg)
+    cfg = default_config()
     cfg.merge_from_list(list(program_defaults))
     defaults = cfg.clone()
     if config_file:
@@ -54,6 +66,20 @@ def setup_config(
         raise FileNotFoundError(f"MODEL.WEIGHTS {weights}: no such file")
     cfg.freeze()
     return cfg
+
+
+def model_config(cfg: CfgNode) -> dict[str, Any]:
+    """What a model is made of and what its results depend on, but for weights and device: parts of MODEL and INPUT, as
+    json has them.
+
+    All that IFC reads is there, so that a default that changes does not change a model; of what detectron2's other
+    parts may read, that which differs from the defaults.
+    """
+    defaults = default_config().MODEL
+    model = {name: value for name, value in cfg.MODEL.items() if name in _MODEL_PARTS or value != defaults.get(name)}
+    for name in ("WEIGHTS", "DEVICE"):
+        model.pop(name, None)
+    return json.loads(json.dumps({"MODEL": model, "INPUT": {name: cfg.INPUT[name] for name in _INPUT_KEYS}}))
 
 
 def has_checkpoint(cfg: CfgNode) -> bool:

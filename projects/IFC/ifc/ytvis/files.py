@@ -2,6 +2,7 @@
 """Reading json that others wrote, and writing files whole or not at all."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -61,6 +62,15 @@ def refuse_input(path: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -
     for other in inputs:
         if os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other):
             raise FileExistsError(f"{path}: found {other}, which is to be read, expected the name of another file")
+
+
+def file_hash(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write_json(path: str | os.PathLike, content: Any, **options: Any) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..faults import FaultLog
-from ..files import read_json, whole_file, write_json
+from ..files import file_hash, read_json, whole_file, write_json
 from ..format import Structure, read_structure
 from ..values import brief
 
@@ -51,7 +51,7 @@ class Dataset:
     @cached_property
     def sha256(self) -> str:
         """Of the json's bytes."""
-        return hashlib.sha256(Path(self.source).read_bytes()).hexdigest()
+        return file_hash(self.source)
 
     def tracks(self) -> dict[int, Counter[int]]:
         """By video id, the number of tracks of each category.
