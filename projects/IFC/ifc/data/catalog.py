@@ -8,7 +8,7 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 
-from ..ytvis.datasets import shapes
+from ..ytvis.datasets import dev_splits, shapes
 from ..ytvis.drawing import palette_color
 from .dataset_dicts import register_ytvis_instances
 from .joint_coco import COCO_TO_VIDEO_CLASSES, register_joint_coco
@@ -46,12 +46,20 @@ OVIS_SPLITS = {
     "val": ("annotations_valid.json", "valid"),
     "test": ("annotations_test.json", "test"),
 }
+
+
+def _with_named_split(splits: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """The splits with both parts of the data set's named split, whose frames are those of training."""
+    parts = {"ifc_dev": "val", "ifc_dev_train": "train"}
+    return splits | {name: (f"{dev_splits.FOLDER}/{part}.json", splits["train"][1]) for name, part in parts.items()}
+
+
 # folder -> (classes of the category ids 1, 2, ..., splits)
 VIDEO_DATASETS = {
-    "ytvis_2019": (YTVIS_2019_CLASSES, YTVIS_SPLITS | DEV_SPLIT),
-    "ytvis_2021": (YTVIS_2021_CLASSES, YTVIS_SPLITS | DEV_SPLIT),
-    "ytvis_2022": (YTVIS_2021_CLASSES, YTVIS_SPLITS | LONG_SPLIT),
-    "ovis": (OVIS_CLASSES, OVIS_SPLITS),
+    "ytvis_2019": (YTVIS_2019_CLASSES, _with_named_split(YTVIS_SPLITS | DEV_SPLIT)),
+    "ytvis_2021": (YTVIS_2021_CLASSES, _with_named_split(YTVIS_SPLITS | DEV_SPLIT)),
+    "ytvis_2022": (YTVIS_2021_CLASSES, _with_named_split(YTVIS_SPLITS | LONG_SPLIT)),
+    "ovis": (OVIS_CLASSES, _with_named_split(OVIS_SPLITS)),
 }
 
 
