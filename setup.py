@@ -24,6 +24,7 @@ setup(
     ],
     packages=find_packages("projects/IFC", include=["ifc", "ifc.*"]),
     package_dir={"ifc": "projects/IFC/ifc"},
+    entry_points={"console_scripts": ["ifc=ifc.cli.main:main"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "torch>=2.11,<2.16",
@@ -45,6 +46,7 @@ setup(
         "tabulate>=0.9",
         "tensorboard>=2.18",
         "tqdm>=4.66",
+        "typer>=0.29",
         "wrapt>=1.17",  # post-import hooks: `import ifc` registers with detectron2 without loading it
     ],
     extras_require={

@@ -127,10 +127,10 @@ def test_a_report_that_cannot_be_made(evaluate, tmp_path, options, message):
     ("options", "message"),
     [
         (("--frames", "."), "--frames: expected --report too"),
-        (("--json", "nowhere/numbers.json"), "argument --json: found 'nowhere/numbers.json', expected a file in a"),
-        (("--json", "."), "argument --json: found '.', expected a file in a"),
-        (("--motion-step", "0"), "argument --motion-step: found '0', expected a whole number, at least 1"),
-        (("--score", "nan"), "argument --score: found 'nan', expected a finite number"),
+        (("--json", "nowhere/numbers.json"), "'--json': found 'nowhere/numbers.json', expected a file in a"),
+        (("--json", "."), "'--json': found '.', expected a file in a"),
+        (("--motion-step", "0"), "'--motion-step': found '0', expected a whole number, at least 1"),
+        (("--score", "nan"), "'--score': found 'nan', expected a finite number"),
     ],
 )
 def test_options_without_sense(evaluate, options, message):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How every program reads its command line, prints, and ends.
 
-Exit status: 0, done; 1, ended by an error, or done and faults were found; 2, options that make no sense (argparse's).
+Exit status: 0, done; 1, ended by an error, or done and faults were found; 2, options that make no sense; 130,
+interrupted.
 """
 
 import argparse
@@ -12,6 +13,10 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperCommand
 
 MENDABLE = (BrokenProcessPool, ImportError, OSError, ValueError)
 """What a user can mend: ends a program with one line. Anything else is a fault of the program, shown with its path."""
@@ -53,6 +58,10 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=positive, default=os.cpu_count(), metavar="N", help=text)
 
 
+class BadValue(argparse.ArgumentTypeError, typer.BadParameter):
+    """A value that does not fit its option."""
+
+
 def _number(parse: Callable, fits: Callable[[float], bool], expected: str) -> Callable[[str], float]:
     def read(text: str) -> float:
         try:
@@ -60,7 +69,7 @@ def _number(parse: Callable, fits: Callable[[float], bool], expected: str) -> Ca
         except ValueError:
             number = math.nan
         if not fits(number):
-            raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")
+            raise BadValue(f"found {text!r}, expected {expected}")
         return number
 
     return read
@@ -79,5 +88,30 @@ def new_file(text: str) -> Path:
     """A file to write when all is done, in a folder that exists now."""
     path = Path(text)
     if path.is_dir() or not path.resolve().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a file in a folder that exists")
+        raise BadValue(f"found {text!r}, expected a file in a folder that exists")
     return path
+
+
+ConfigFile = Annotated[str, typer.Option(metavar="FILE", help="a config in YAML")]
+ConfigKeys = Annotated[list[str], typer.Argument(metavar="KEY VALUE", help="config keys and their values, put last")]
+Workers = Annotated[int, typer.Option(parser=positive, metavar="N", show_default="all cores", help="processes to use")]
+ALL_CORES = os.cpu_count() or 1
+KEYS_LAST = {"allow_interspersed_args": False}
+"""The context settings of a command with `ConfigKeys`: what follows the first of them is a key or a value, also -1."""
+
+
+class SeveralValues(TyperCommand):
+    """A command whose list options take all words up to the next option: `--masks 12 100`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        lists = {name for param in self.params if getattr(param, "multiple", False) for name in param.opts}
+        spread: list[str] = []
+        option = None  # the list option that takes the present word
+        for word in args:
+            if word.startswith("-"):
+                option = word if word in lists else None
+            if option is None:
+                spread.append(word)
+            elif word != option:
+                spread += [option, word]
+        return super().parse_args(ctx, spread)
