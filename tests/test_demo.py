@@ -24,7 +24,7 @@ from ifc.cli.interruption import Interruption
 from ifc.predictor import VideoSegmenter
 from ifc.video import VideoReader, VideoWriter
 from ifc.ytvis.datasets.shapes import CATEGORIES, render_video
-from ifc.ytvis.drawing import OverlayDrawer
+from ifc.ytvis.drawing import TrackDrawer
 
 PROJECT = Path(__file__).parents[1] / "projects" / "IFC"
 
@@ -267,7 +267,7 @@ def test_second_interrupt_keeps_the_tracks(files, run, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(OverlayDrawer, "draw_frame", interrupt)
+    monkeypatch.setattr(TrackDrawer, "draw", interrupt)
     status, errors, output = run(files / "clip.mp4", files / "frames")
     assert (status, errors) == (1, [f"error: interrupted; {output} has what was tracked before"])
     assert sorted(os.listdir(output)) == ["results.json", "videos.json"]

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_api
 
-from ifc.ytvis.drawing import DrawnTrack, MaskDrawer, OverlayDrawer, default_scale, palette_color, select_tracks
+from ifc.ytvis.drawing import (
+    DrawingStyle,
+    DrawnObject,
+    DrawnTrack,
+    TrackDrawer,
+    default_scale,
+    objects_on,
+    palette_color,
+    select_tracks,
+)
 
 HEIGHT, WIDTH = 360, 480
 NAMES = ["cat", "dog", "earless_seal"]
@@ -27,9 +36,12 @@ def noise_frame(height=HEIGHT, width=WIDTH):
     return np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def draw_one(mask, frame, **kwargs):
-    track = DrawnTrack(1, "cat", 0.9, [encoded(mask)])
-    return OverlayDrawer([track], *frame.shape[:2], **kwargs).draw_frame(frame, 0)
+def draw(objects, frame, **style):
+    return TrackDrawer(*frame.shape[:2], DrawingStyle(**style)).draw(frame, objects)
+
+
+def draw_one(mask, frame, **style):
+    return draw([DrawnObject(1, "cat 90% #1", encoded(mask))], frame, **style)
 
 
 def test_select_best_class_of_each_instance():
@@ -115,7 +127,7 @@ def test_outline_runs_along_the_frame_edge_and_holes():
 def test_label_is_readable_on_any_background(background, track_id):
     frame = np.full((HEIGHT, WIDTH, 3), background, np.uint8)
     mask = box_mask(100, 150, 220, 330)
-    drawn = OverlayDrawer([DrawnTrack(track_id, "cat", 0.9, [encoded(mask)])], HEIGHT, WIDTH).draw_frame(frame, 0)
+    drawn = draw([DrawnObject(track_id, "cat 90%", encoded(mask))], frame)
     rows, columns = np.nonzero((drawn != frame).any(axis=2) & (mask == 0))
     label = drawn[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] / 255.0
     linear = np.where(label <= 0.04045, label / 12.92, ((label + 0.055) / 1.055) ** 2.4)
@@ -150,12 +162,12 @@ def test_labels_do_not_cover_each_other():
     """Five instances at the same place still have five readable labels."""
     mask = encoded(box_mask(120, 150, 240, 330))
     blank = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    tracks = [DrawnTrack(number, "cat", 0.9, [mask]) for number in range(1, 6)]
-    together = OverlayDrawer(tracks, HEIGHT, WIDTH).draw_frame(blank, 0)
-    for track in tracks:
-        color = palette_color(track.track_id)
+    objects = [DrawnObject(number, f"cat 90% #{number}", mask) for number in range(1, 6)]
+    together = draw(objects, blank)
+    for each in objects:
+        color = palette_color(each.track_id)
         box_pixels = (together == color).all(axis=2).sum()
-        alone = OverlayDrawer([track], HEIGHT, WIDTH).draw_frame(blank, 0)[:120]
+        alone = draw([each], blank)[:120]
         assert box_pixels >= (alone == color).all(axis=2).sum()
 
 
@@ -163,22 +175,24 @@ def test_labels_do_not_cover_each_other():
 def test_best_track_is_in_front(num_tracks):
     blank = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     mask = encoded(box_mask(100, 150, 220, 330))
-    tracks = [DrawnTrack(number, "cat", 0.9, [mask]) for number in range(1, num_tracks + 1)]
-    drawn = OverlayDrawer(tracks, HEIGHT, WIDTH).draw_frame(blank, 0)
-    label = OverlayDrawer(tracks[:1], HEIGHT, WIDTH).draw_frame(blank, 0)[:100]
+    objects = [DrawnObject(number, f"cat 90% #{number}", mask) for number in range(1, num_tracks + 1)]
+    drawn = draw(objects, blank)
+    label = draw(objects[:1], blank)[:100]
     is_label = (label == palette_color(1)).all(axis=2)
     np.testing.assert_array_equal(drawn[:100][is_label], label[is_label])
-    np.testing.assert_array_equal(drawn[110, 150], palette_color(1))
+    np.testing.assert_array_equal(draw(objects, blank, labels=False)[110, 150], palette_color(1))
 
 
 def test_absent_and_empty_masks_draw_nothing():
     frame = noise_frame()
     empty = encoded(np.zeros((HEIGHT, WIDTH)))
     present = encoded(box_mask(10, 10, 200, 200))
-    drawer = OverlayDrawer([DrawnTrack(1, "cat", 0.9, [None, empty, present])], HEIGHT, WIDTH)
-    np.testing.assert_array_equal(drawer.draw_frame(frame, 0), frame)
-    np.testing.assert_array_equal(drawer.draw_frame(frame, 1), frame)
-    assert (drawer.draw_frame(frame, 2) != frame).any()
+    tracks = [DrawnTrack(1, "cat", 0.9, [None, empty, present])]
+    drawer = TrackDrawer(HEIGHT, WIDTH)
+    assert objects_on(tracks, 0) == []
+    np.testing.assert_array_equal(drawer.draw(frame, []), frame)
+    np.testing.assert_array_equal(drawer.draw(frame, objects_on(tracks, 1)), frame)
+    assert (drawer.draw(frame, objects_on(tracks, 2)) != frame).any()
 
 
 @pytest.mark.parametrize(
@@ -201,35 +215,39 @@ def test_default_scale(height, width, scale):
 def test_small_frames_are_enlarged():
     frame = np.full((128, 192, 3), 100, np.uint8)
     mask = box_mask(40, 60, 80, 120, 128, 192)
-    track = DrawnTrack(1, "cat", 0.9, [encoded(mask)])
-    drawer = OverlayDrawer([track], 128, 192)
-    drawn = drawer.draw_frame(frame, 0)
+    drawer = TrackDrawer(128, 192)
+    drawn = drawer.draw(frame, [DrawnObject(1, "cat 90%", encoded(mask))])
     assert drawn.shape == (*drawer.size, 3) == (384, 576, 3)
     changed = (drawn != 100).any(axis=2)
     np.testing.assert_array_equal(changed[120:240, 180:360], True)
     changed[120:240, 180:360] = False
     assert 0 < np.nonzero(changed)[0].max() < 120, "but for the label, nothing outside the mask"
-    assert OverlayDrawer([track], 128, 192, scale=1).draw_frame(frame, 0).shape == (128, 192, 3)
+    assert draw_one(mask, frame, scale=1).shape == (128, 192, 3)
 
 
 def test_long_label_shrinks_to_a_narrow_frame():
-    mask = encoded(box_mask(5, 5, 20, 20, 30, 60))
-    track = DrawnTrack(12345, "a very long name of a class", 0.5, [mask])
-    drawn = OverlayDrawer([track], 30, 60, scale=1).draw_frame(np.zeros((30, 60, 3), np.uint8), 0)
+    named = DrawnObject(12345, "a very long name of a class 50% #12345", encoded(box_mask(5, 5, 20, 20, 30, 60)))
+    drawn = draw([named], np.zeros((30, 60, 3), np.uint8), scale=1)
     assert drawn.shape == (30, 60, 3)
 
 
 def test_frame_of_another_size_is_an_error():
-    drawer = OverlayDrawer([], HEIGHT, WIDTH)
+    drawer = TrackDrawer(HEIGHT, WIDTH)
     with pytest.raises(ValueError, match=r"\(48, 64\).*expected \(360, 480\)"):
-        drawer.draw_frame(np.zeros((48, 64, 3), np.uint8), 7)
+        drawer.draw(np.zeros((48, 64, 3), np.uint8), [])
+
+
+@pytest.mark.parametrize("mask", [encoded(box_mask(0, 0, 9, 9, 36, 48)), {"size": [360, 480], "counts": b"9"}])
+def test_mask_that_does_not_fit_is_an_error(mask):
+    with pytest.raises(ValueError, match="360 x 480"):
+        draw([DrawnObject(1, "cat", mask)], noise_frame())
 
 
 def test_frames_are_drawn_smaller():
     """As reports show them: masks keep their place and their color, also the thinnest."""
     mask, thin = box_mask(100, 160, 200, 320), box_mask(300, 40, 302, 400)
-    drawer = MaskDrawer(["cat", "thread"], [(255, 0, 0), (0, 0, 255)], (HEIGHT, WIDTH), (90, 120))
-    drawn = drawer.draw(np.full((HEIGHT, WIDTH, 3), 100, np.uint8), [encoded(mask), encoded(thin)])
+    objects = [DrawnObject(1, "cat", encoded(mask), (255, 0, 0)), DrawnObject(2, "thread", encoded(thin), (0, 0, 255))]
+    drawn = TrackDrawer(HEIGHT, WIDTH, size=(90, 120)).draw(np.full((HEIGHT, WIDTH, 3), 100, np.uint8), objects)
     assert drawn.shape == (90, 120, 3)
     np.testing.assert_array_equal(drawn[25:50, 40], np.broadcast_to((255, 0, 0), (25, 3)))
     np.testing.assert_array_equal(drawn[35:50, 39], np.broadcast_to((100, 100, 100), (15, 3)))
@@ -239,5 +257,4 @@ def test_frames_are_drawn_smaller():
 def test_any_name_can_be_a_label():
     mask = encoded(box_mask(100, 150, 220, 330))
     for name in ("\u732b", "a\nb", "\ud800", ""):
-        drawer = MaskDrawer([name], [(255, 0, 0)], (HEIGHT, WIDTH), (HEIGHT, WIDTH))
-        assert drawer.draw(noise_frame(), [mask]).shape == (HEIGHT, WIDTH, 3)
+        assert draw([DrawnObject(1, name, mask)], noise_frame()).shape == (HEIGHT, WIDTH, 3)

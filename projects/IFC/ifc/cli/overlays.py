@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ..engine import setup_config
 from ..predictor import SEGMENTER_DEFAULTS, Classes, IncompleteVideoError, VideoSegmenter
 from ..video import FolderReader, FrameSource, ImageReader, VideoReadError, VideoWriteError, VideoWriter, open_frames
-from ..ytvis.drawing import OverlayDrawer, default_scale, select_tracks
+from ..ytvis.drawing import DrawingStyle, DrawnTrack, TrackDrawer, default_scale, objects_on, select_tracks
 from ..ytvis.files import whole_file, write_json, write_list
 from .interruption import Interruption
 from .program import one_clear_error, print_anything
@@ -149,7 +149,7 @@ class Overlays:
     Args:
         segmenter: finds the objects.
         threshold: smallest score that is drawn.
-        scale: `OverlayDrawer`'s.
+        scale: `DrawingStyle`'s.
         frame_rate: frames a second of the overlays of folders of frames.
     """
 
@@ -200,16 +200,17 @@ class Overlays:
             }
             for track in prediction.tracks
         ]
-        drawer = self._drawer(job, prediction.scores, prediction.labels, prediction.masks)
+        tracks = self._select(prediction.scores, prediction.labels, prediction.masks)
+        drawer = self._drawer(job)
         with VideoWriter(job.overlay, job.source.frame_rate or self._frame_rate) as writer:
             readable = itertools.islice(job.source, num_frames)
             for index, frame in enumerate(_progress(readable, job.source, "drawing", num_frames)):
-                writer.write(drawer.draw_frame(frame, index))
+                writer.write(drawer.draw(frame, objects_on(tracks, index)))
         if interruption.is_requested:
             errors.append(f"{job.source.path}: interrupted after {num_frames} frames")
         elif not errors and num_frames < 0.9 * (job.source.num_frames or 0):
             logger.warning(f"{job.source.path} ends early: its header promises about {job.source.num_frames} frames")
-        _report(job, f"{num_frames} frames", drawer)
+        _report(job, f"{num_frames} frames", tracks)
         return errors
 
     def _do_image(self, job: Job) -> list[Exception | str]:
@@ -217,8 +218,7 @@ class Overlays:
         (frame,) = job.source
         found = instances_to_coco_json(self._segmenter.segment_image(frame).to("cpu"), job.id)
         labels = [instance["category_id"] for instance in found]
-        drawer = self._drawer(
-            job,
+        tracks = self._select(
             [instance["score"] for instance in found],
             labels,
             [[instance["segmentation"]] for instance in found],
@@ -228,17 +228,19 @@ class Overlays:
         self._results["images"] += [
             {**instance, "category_id": ids[label]} for instance, label in zip(found, labels, strict=True)
         ]
-        _, png = cv2.imencode(".png", drawer.draw_frame(frame, 0)[:, :, ::-1])
+        _, png = cv2.imencode(".png", self._drawer(job).draw(frame, objects_on(tracks, 0))[:, :, ::-1])
         with whole_file(job.overlay) as partial:
             partial.write_bytes(png.tobytes())
-        _report(job, "image", drawer)
+        _report(job, "image", tracks)
         return []
 
-    def _drawer(
-        self, job: Job, scores: Sequence[float], labels: Sequence[int], masks: Sequence[Sequence[Any]]
-    ) -> OverlayDrawer:
-        tracks = select_tracks(scores, labels, masks, self._segmenter.classes.names, self._threshold)
-        return OverlayDrawer(tracks, *job.source.size, scale=self._scale)
+    def _select(
+        self, scores: Sequence[float], labels: Sequence[int], masks: Sequence[Sequence[Any]]
+    ) -> list[DrawnTrack]:
+        return select_tracks(scores, labels, masks, self._segmenter.classes.names, self._threshold)
+
+    def _drawer(self, job: Job) -> TrackDrawer:
+        return TrackDrawer(*job.source.size, DrawingStyle(scale=self._scale))
 
     def _write_results(self, output: Path) -> None:
         """Write what there is, videos and images apart."""
@@ -254,6 +256,6 @@ def _progress(frames: Iterable[np.ndarray], source: FrameSource, doing: str, tot
     return tqdm(frames, desc=f"{source.path.name}: {doing}", total=total or source.num_frames, unit="frame")
 
 
-def _report(job: Job, what: str, drawer: OverlayDrawer) -> None:
-    tracks = ", ".join(track.label for track in drawer.tracks) or "nothing above the threshold"
+def _report(job: Job, what: str, drawn: Sequence[DrawnTrack]) -> None:
+    tracks = ", ".join(track.label for track in drawn) or "nothing above the threshold"
     logger.info(f"{job.source.path}: {what}, {tracks} -> {job.overlay}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..drawing import Color, MaskDrawer, palette_color
+from ..drawing import Color, DrawnObject, TrackDrawer, palette_color
 from ..ground_truth import GroundTruth
 from ..images import read_rgb
 from ..masks import Rle
@@ -71,8 +71,13 @@ def draw_objects(
     """
     frame_size = frame.shape[:2]
     size = min(max(round(width * frame_size[0] / frame_size[1]), 1), 2 * width), width
-    colors = [palette_color(number) for number in range(len(masks))] if colors is None else colors
-    return MaskDrawer(labels, colors, frame_size, size).draw(frame, masks)
+    colors = [None] * len(masks) if colors is None else colors
+    objects = [
+        DrawnObject(number, label, mask, color)
+        for number, (label, mask, color) in enumerate(zip(labels, masks, colors, strict=True))
+        if mask is not None
+    ]
+    return TrackDrawer(*frame_size, size=size).draw(frame, objects)
 
 
 def fullest_frame(presence: np.ndarray) -> int:
