@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .palette import Color, text_color
-from .pieces import Piece
+from .pieces import Piece, Point
 
 _STAYS = 30  # frames that a label keeps a place before a better one is looked for
 _CALM = 0.2  # of a small change of where a label wants to be, what it follows in a frame
@@ -18,6 +18,7 @@ _HASTE = 1.5  # and how much more it follows of one of the label's own height
 _ELSEWHERE = 9  # the spot of a label that has found no room at its piece
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
+Corner = tuple[int, int]  # the upper left one, x and y
 Size = tuple[int, int]  # height, width
 
 
@@ -50,18 +51,18 @@ class _Place:
     """Where a track's label is: its anchor is smoothed from frame to frame, and the label keeps its spot at it.
 
     Attributes:
-        anchor: (4,) x and y of the piece's pole, and the piece's top and bottom there.
+        anchor: x and y of the piece's pole, and the piece's top and bottom there.
         frame: the last one on which it was.
+        since: the frame from which on it has been at its spot.
         spot: which of `_spots`, or `_ELSEWHERE`.
-        since: the frame from which on it has been there.
-        offset: (2,) of a label that is elsewhere, from the pole.
+        offset: of a label that is elsewhere, from the pole.
     """
 
-    anchor: np.ndarray
+    anchor: tuple[float, ...]
     frame: int
+    since: int
     spot: int = 0
-    since: int = 0
-    offset: np.ndarray | None = None
+    offset: Point = (0.0, 0.0)
 
 
 class LabelPlacer:
@@ -80,71 +81,75 @@ class LabelPlacer:
     def place(self, wanted: Sequence[Wanted]) -> list[Box]:
         """Where the labels of the next frame stand. The first ones have the first choice."""
         self._frame += 1
-        boxes = np.empty((len(wanted), 4), dtype=int)
-        for index, label in enumerate(wanted):
-            place = self._follow(label)
-            corner = self._find_room(place, label.size, boxes[:index])
-            boxes[index] = [*corner, *(corner + label.size[::-1])]
+        boxes: list[Box] = []
+        for label in wanted:
+            x, y = self._find_room(self._follow(label), label.size, boxes)
+            boxes.append((x, y, x + label.size[1], y + label.size[0]))
         self._places = {i: place for i, place in self._places.items() if self._frame - place.frame <= _STAYS}
-        return [tuple(box) for box in boxes.tolist()]
+        return boxes
 
     def _follow(self, label: Wanted) -> _Place:
         """The place of a label, moved along with its piece."""
-        x, width = label.piece.pole[0], label.size[1]
-        anchor = np.array([*label.piece.pole, *label.piece.extent(x - width / 2, x + width / 2)])
-        place = self._places.setdefault(label.track_id, _Place(anchor, self._frame, since=self._frame))
-        change = anchor - place.anchor
+        x, half = label.piece.pole[0], label.size[1] / 2
+        anchor = (*label.piece.pole, *label.piece.extent(x - half, x + half))
+        place = self._places.setdefault(label.track_id, _Place(anchor, self._frame, self._frame))
         if self._frame - place.frame == 1:
-            change *= np.minimum(1.0, _CALM + _HASTE * np.abs(change) / label.size[0])
-        place.anchor = place.anchor + change
-        place.frame = self._frame
+            haste = _HASTE / label.size[0]
+            changes = [new - old for new, old in zip(anchor, place.anchor, strict=True)]
+            parts = [change * min(1.0, _CALM + haste * abs(change)) for change in changes]
+            anchor = tuple(old + part for old, part in zip(place.anchor, parts, strict=True))
+        place.anchor, place.frame = anchor, self._frame
         return place
 
-    def _find_room(self, place: _Place, size: Size, others: np.ndarray) -> np.ndarray:
-        """The upper left corner of a label that covers none of the `others`, (n, 4): where it was if it can stay, else
-        at the first spot that is free, else as near as possible, else where it covers least."""
+    def _find_room(self, place: _Place, size: Size, others: Sequence[Box]) -> Corner:
+        """The corner of a label that covers none of the others: where it was if it can stay, else at the first spot
+        that is free, else as near as possible, else where it covers least."""
         spots = self._spots(place.anchor, size)
-        if place.offset is not None:
-            spots[_ELSEWHERE] = self._inside(place.anchor[:2] + place.offset, size)
+        if place.spot == _ELSEWHERE:
+            spots[_ELSEWHERE] = self._inside(place.anchor[0] + place.offset[0], place.anchor[1] + place.offset[1], size)
         stays = self._frame - place.since <= _STAYS
-        for spot in sorted(spots, key=lambda spot: (spot != place.spot) if stays else spot):
-            if not _covered(spots[spot][None], size, others).any():
-                break
-        else:
+        order = sorted(spots, key=lambda spot: (stays and spot != place.spot, spot))
+        spot = next((spot for spot in order if not _overlaps(spots[spot], size, others)), None)
+        if spot is None:
             spot = _ELSEWHERE
-            spots[spot] = self._nearest(place.anchor[:2], size, others)
-            place.offset = spots[spot] - place.anchor[:2]
+            spots[spot] = x, y = self._nearest(place.anchor[:2], size, np.array(others))
+            place.offset = x - place.anchor[0], y - place.anchor[1]
             place.since = self._frame
         if spot != place.spot:
             place.spot, place.since = spot, self._frame
-        if spot != _ELSEWHERE:
-            place.offset = None
         return spots[spot]
 
-    def _spots(self, anchor: np.ndarray, size: Size) -> dict[int, np.ndarray]:
+    def _spots(self, anchor: Sequence[float], size: Size) -> dict[int, Corner]:
         """Corners of a label at its anchor, by falling preference: above the piece, below it, at its upper end, on the
         pole. Above and below only where the frame has room."""
         x, y, top, bottom = anchor
-        rows = (top - size[0], bottom, max(top, 0), y - size[0] / 2)
-        corners = [self._inside(np.array((x - size[1] / 2, row)), size) for row in rows]
-        return {k: c for k, (c, row) in enumerate(zip(corners, rows, strict=True)) if k > 1 or abs(c[1] - row) < 1}
+        rows = (top - size[0], bottom, top, y - size[0] / 2)
+        fit = (rows[0] >= 0, bottom + size[0] <= self._size[0], True, True)
+        return {spot: self._inside(x - size[1] / 2, rows[spot], size) for spot in range(4) if fit[spot]}
 
-    def _nearest(self, pole: np.ndarray, size: Size, others: np.ndarray) -> np.ndarray:
-        """The corner, of a grid of them around the pole, that covers least of the others; of those, the nearest."""
-        height, width = size
-        columns = np.arange(pole[0] % (width / 2) - width, self._size[1], width / 2)
-        rows = np.arange(pole[1] % height - height, self._size[0], height)
-        grid = self._inside(np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2), size)
-        distances = np.square((grid + np.array((width, height)) / 2 - pole) / (1, 0.5)).sum(axis=1)
-        return grid[np.lexsort((distances, _covered(grid, size, others)))[0]]
+    def _inside(self, x: float, y: float, size: Size) -> Corner:
+        """The corner nearest to a point at which a label of this size is within the frame."""
+        height, width = self._size
+        return min(max(round(x), 0), width - size[1]), min(max(round(y), 0), height - size[0])
 
-    def _inside(self, corner: np.ndarray, size: Size) -> np.ndarray:
-        """Corners (..., 2) moved so that a label of this size is within the frame."""
-        return np.clip(np.round(corner).astype(int), 0, np.subtract(self._size, size)[::-1])
+    def _nearest(self, pole: Point, size: Size, others: np.ndarray) -> Corner:
+        """The corner, of a grid of them around the pole, that covers least of the others, (n, 4); of those, the
+        nearest."""
+        half = np.array((size[1], size[0])) / 2  # x, y
+        last = np.array(self._size[::-1]) - 2 * half
+        axes = [
+            np.unique(np.clip(np.arange(pole[i] % half[i] - half[i], last[i] + half[i], half[i]), 0, last[i]))
+            for i in (0, 1)
+        ]
+        corners = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2).round().astype(int)
+        starts = np.maximum(corners[:, None], others[:, :2])
+        ends = np.minimum(corners[:, None] + (size[1], size[0]), others[:, 2:])
+        covered = np.maximum(ends - starts, 0).prod(axis=2).sum(axis=1)
+        distances = np.square(corners + half - pole).sum(axis=1)
+        x, y = corners[np.lexsort((distances, covered))[0]].tolist()
+        return x, y
 
 
-def _covered(corners: np.ndarray, size: Size, others: np.ndarray) -> np.ndarray:
-    """(N,) pixels of the boxes `others`, (n, 4), that a label at each of the corners, (N, 2), would cover."""
-    starts = np.maximum(corners[:, None], others[:, :2])
-    ends = np.minimum(corners[:, None] + size[::-1], others[:, 2:])
-    return np.maximum(ends - starts, 0).prod(axis=2).sum(axis=1)
+def _overlaps(corner: Corner, size: Size, others: Sequence[Box]) -> bool:
+    left, top, right, bottom = *corner, corner[0] + size[1], corner[1] + size[0]
+    return any(left < other[2] and other[0] < right and top < other[3] and other[1] < bottom for other in others)

@@ -61,16 +61,24 @@ def largest_piece(crop: Crop, before: Piece | None = None) -> Piece:
         raster[1:-1, 1:-1] &= without_holes
     corner = float(crop.left + x), float(crop.top + y)
     moments = cv2.moments(raster, binaryImage=True)
-    center = np.array((moments["m10"], moments["m01"])) / moments["m00"]
+    center = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
     wanted = center
     if before is not None:
-        shift = np.subtract(before.pole, before.center) / cell
-        wanted = center + shift
-    depths = cv2.distanceTransform(raster, cv2.DIST_L2, 3)
-    deep = np.argwhere(depths >= _DEEP * depths.max())[:, ::-1]
-    pole = deep[np.square(deep - wanted).sum(axis=1).argmin()]
-    in_picture = [tuple(((point - 0.5) * cell + corner).tolist()) for point in (center, pole)]
+        wanted = tuple(c + (pole - old) / cell for c, pole, old in zip(center, before.pole, before.center, strict=True))
+    pole = _deep_point(cv2.distanceTransform(raster, cv2.DIST_L2, 3), wanted)
+    in_picture = [(corner[0] + (x - 0.5) * cell, corner[1] + (y - 0.5) * cell) for x, y in (center, pole)]
     return Piece(corner, cell, raster[1:-1, 1:-1], *in_picture)
+
+
+def _deep_point(depths: np.ndarray, wanted: Point) -> Point:
+    """The point nearest to the one that is wanted among those that are nearly as deep as the deepest."""
+    enough = _DEEP * cv2.minMaxLoc(depths)[1]
+    x, y = round(wanted[0]), round(wanted[1])
+    if 0 <= y < depths.shape[0] and 0 <= x < depths.shape[1] and depths[y, x] >= enough:
+        return wanted
+    rows, columns = np.nonzero(depths >= enough)
+    nearest = (np.square(rows - wanted[1]) + np.square(columns - wanted[0])).argmin()
+    return float(columns[nearest]), float(rows[nearest])
 
 
 def _choose(contours: Sequence[np.ndarray], crop: Crop, before: Piece | None) -> int:
