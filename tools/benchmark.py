@@ -28,6 +28,7 @@ ABOUT = {
     "loading": "The training mapper against one of detectron2's functions for images, in CPU time of one core; and the "
     "memory of worker processes. (PSS: what processes share counts once.)",
     "rle": "Masks from logits to RLE, against making them at their output size.",
+    "overlay": "What drawing the tracks of a video adds to decoding and encoding it.",
     "metric": "The metric on a crowded video, a long one and a validation split, against one pair by pair.",
 }
 BASE_YTVIS = Path(__file__).resolve().parents[1] / "projects" / "IFC" / "configs" / "base_ytvis.yaml"
@@ -54,6 +55,7 @@ DEFAULTS = {
     "stream": {"length": 10000, "part": 1000, "instances": 3, "size": (160, 240), "frames-at-once": 8},
     "loading": {"rounds": 6, "samples": 12, "workers": 8, "videos": 3000, "instances": 8171},
     "rle": {"masks": [12, 100], "frames": 1, "input-size": (90, 160), "output-size": (720, 1280), "repeat": 5},
+    "overlay": {"length": 120, "instances": 10, "size": (720, 1280), "repeat": 3},
     "metric": {},
 }
 CONFIG_KEYS = {"window": "INPUT.SAMPLING_FRAME_NUM", "stride": "MODEL.IFC.CLIP_STRIDE", "device": "MODEL.DEVICE"}
@@ -91,7 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
             add("--case", choices=CASES, nargs="+", default=CASES, help="what to run (default: all)")
         add("--threads", type=positive, metavar="N", help="torch's on the CPU (default: torch's choice)")
         add("--json", type=new_file, metavar="FILE", help="write the numbers, too")
-        if name not in ("rle", "metric"):
+        if name not in ("rle", "overlay", "metric"):
             has_default = name == "loading"
             default = {"default": str(BASE_YTVIS)} if has_default else {"required": True}
             add("--config-file", **default, metavar="FILE", help="of IFC" + " (default: %(default)s)" * has_default)

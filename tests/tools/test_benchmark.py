@@ -99,6 +99,15 @@ def test_rle(run):
         )
 
 
+def test_overlay(run):
+    numbers = run("overlay --length 5 --instances 2 --size 48 64 --repeat 1")
+    speeds = {name: column["frames a second"] for name, column in numbers.items()}
+    assert len(speeds) == 6
+    for name, column in numbers.items():
+        assert column["times decoding, encoding"] == pytest.approx(speeds[name] / speeds["decoding, encoding"])
+        assert column["CPU ms a frame"] > 0
+
+
 @pytest.mark.parametrize(("config", "mappers"), [("base_ytvis", 3), ("base_coco", 2)])  # crops are not decoded reduced
 def test_loading_speed(run, monkeypatch, config, mappers):
     monkeypatch.setattr(time_loading, "KINDS", {"small": {"size": (96, 160), "length": 4, "num_instances": 2}})
