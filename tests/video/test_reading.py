@@ -223,7 +223,7 @@ def test_folder_is_read_in_natural_order(tmp_path):
     (tmp_path / "._frame1.png").write_bytes(b"what macOS leaves behind")
     source = open_frames(tmp_path)
     assert isinstance(source, FolderReader)
-    assert (source.size, source.frame_rate, source.num_frames) == ((20, 30), None, 4)
+    assert (source.size, source.frame_rate, source.num_frames) == ((20, 30), 10, 4)
     assert [frame[0, 0, 0] for frame in source] == [1, 2, 3, 10]
     np.testing.assert_array_equal(next(iter(source))[5, 5], (1, 2, 0))  # RGB
 
@@ -248,7 +248,7 @@ def test_image(tmp_path, suffix):
     write_image(path, np.full((16, 24, 3), (10, 200, 90), np.uint8))
     source = open_frames(path)
     assert isinstance(source, ImageReader)
-    assert (source.size, source.frame_rate, source.num_frames) == ((16, 24), None, 1)
+    assert (source.size, source.frame_rate, source.num_frames) == ((16, 24), 10, 1)
     (frame,) = source
     np.testing.assert_allclose(frame[8, 8], (10, 200, 90), atol=4)
     path.write_bytes(path.read_bytes()[:60])

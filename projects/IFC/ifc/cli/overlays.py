@@ -79,7 +79,7 @@ def prepare(args: Namespace) -> tuple[list[Job], VideoSegmenter]:
     """
     cfg = setup_config(args.config_file, args.opts, program_defaults=SEGMENTER_DEFAULTS)
     Classes.of_config(cfg)  # before the time that the weights take
-    jobs = plan_jobs(args.input, args.output)
+    jobs = plan_jobs(args.input, args.output, args.frame_rate)
     for job in jobs:
         _require_drawable(job.source, args.scale)
     _make_output_folder(args.output)
@@ -94,7 +94,7 @@ def prepare(args: Namespace) -> tuple[list[Job], VideoSegmenter]:
     return jobs, segmenter
 
 
-def plan_jobs(inputs: Sequence[Path], output: Path) -> list[Job]:
+def plan_jobs(inputs: Sequence[Path], output: Path, frame_rate: float) -> list[Job]:
     """Open every input and give each an overlay of its own, under its own name if that is free and not that of an input
     or of a frame of one. Videos and images are numbered apart, from 1.
 
@@ -102,7 +102,7 @@ def plan_jobs(inputs: Sequence[Path], output: Path) -> list[Job]:
         ValueError: if an input cannot be read.
     """
     jobs: list[Job] = []
-    sources = [open_frames(path) for path in inputs]
+    sources = [open_frames(path, frame_rate=frame_rate) for path in inputs]
     taken = {path.resolve() for path in inputs}
     taken |= {file.resolve() for source in sources if isinstance(source, FolderReader) for file in source.files}
     input_files = frozenset(taken)
@@ -202,7 +202,7 @@ class Overlays:
         ]
         tracks = self._select(prediction.scores, prediction.labels, prediction.masks)
         drawer = self._drawer(job)
-        with VideoWriter(job.overlay, job.source.frame_rate or self._frame_rate) as writer:
+        with VideoWriter(job.overlay, job.source.frame_rate) as writer:
             readable = itertools.islice(job.source, num_frames)
             for index, frame in enumerate(_progress(readable, job.source, "drawing", num_frames)):
                 writer.write(drawer.draw(frame, objects_on(tracks, index)))

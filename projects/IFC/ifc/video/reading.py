@@ -1,190 +1,189 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading video: frames as (H, W, 3) uint8 RGB arrays.
-
-`open_frames` gives one interface, `FrameSource`, to video files, folders of frames and single images.
-Sources are lazy, hold one frame at a time, and may be iterated as often as wanted: a long video is read twice
-(once for the network, once for the drawing) rather than kept in memory.
-"""
+"""Reading video: files, and whatever else has frames, by one interface, `FrameSource`."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from abc import ABC, abstractmethod
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.container
-import numpy as np
-from av.sidedata.sidedata import Type as SideDataType
-from av.stream import Disposition
 
-from ..ytvis.images import SUFFIXES, list_frames, read_rgb
+from ..ytvis.images import SUFFIXES
+from .containers import decoded, open_container, reason, to_upright_rgb, video_stream
+from .folders import FolderReader, ImageReader
+from .sound import Sound, has_sound
+from .sources import FOLDER_RATE, FrameSource, TimedFrame, VideoReadError
 
-# Titles that are not UTF-8 are no reason to reject a video. PyAV accepts them by itself from version 19 on.
-_LENIENT_METADATA = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
-
-
-class VideoReadError(ValueError):
-    """A video, folder of frames or image that cannot be read. The message names the file."""
-
-
-class FrameSource(ABC):
-    """Frames of one size, in order.
-
-    Attributes:
-        path: the file or folder.
-        size: (height, width) of every frame.
-        frame_rate: frames a second; None for frames that have no clock (folders and images).
-        num_frames: the number of frames if it is known without reading them. For a video file this is what its header
-            says, which is an estimate: only iteration tells.
-    """
-
-    path: Path
-    size: tuple[int, int]
-    frame_rate: Fraction | None
-    num_frames: int | None
-
-    @abstractmethod
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """
-        Yields:
-            (H, W, 3) uint8 RGB frames, read from the beginning.
-
-        Raises:
-            VideoReadError: at a frame that cannot be read or has another size; all frames before it have been yielded.
-        """
+IS_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE).match
+STANDARD_INPUT = "-"
+NETWORK_TIMEOUT = 10.0  # seconds without an answer or a byte after which a connection counts as broken
+_ADDRESSES_OF_FILES = ("http://", "https://", "file://")
+# FFmpeg goes on at the byte where a connection broke, and gives up after these seconds.
+_RECONNECT = {"reconnect": "1", "reconnect_on_network_error": "1", "reconnect_delay_max": "8"}
+_SEEK_MARGINS = (1.0, 20.0, None)  # seconds before the wanted frame to look for one to begin at; None: the beginning
 
 
 class VideoReader(FrameSource):
-    """A video file, decoded by PyAV. Quarter turns and mirroring that the file asks for (phones) are applied.
+    """A video file, or one behind an HTTP address, decoded by PyAV. Quarter turns and mirroring that the file asks for
+    (phones) are applied; what is transparent is laid on black.
+
+    A frame's time is that of the file (variable frame rates), or follows from the frame rate where a file has none.
 
     Raises:
         VideoReadError: if the file is no video or not one of its frames can be decoded.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = Path(path)
+        self.name = str(path)
+        self._is_remote = bool(IS_ADDRESS(self.name))
+        self.path = None if self._is_remote else Path(path)
         with self._open() as (container, stream):
             self.frame_rate = stream.average_rate or stream.guessed_rate
             self.num_frames = _estimate_num_frames(container, stream, self.frame_rate)
-            first_frame = next(self._decode(container, stream), None)
-        if first_frame is None:
-            raise VideoReadError(f"{self.path}: unreadable video: its video stream holds no frame")
+            if stream.time_base and stream.time_base.numerator == 1 and stream.time_base.denominator <= 10**6:
+                self.time_base = stream.time_base
+            self._has_sound = has_sound(container)
+            first = next(self._decode(container, stream), None)
+        if first is None:
+            raise VideoReadError(f"{self.name}: unreadable video: its video stream holds no frame")
         if self.frame_rate is None:
-            raise VideoReadError(f"{self.path}: unreadable video: it has no frame rate")
-        self.size = first_frame.shape[:2]
+            raise VideoReadError(f"{self.name}: unreadable video: it has no frame rate")
+        self._clockless = first.pts is None
+        self._origin = Fraction(0) if self._clockless else first.pts * first.time_base
+        self.size = to_upright_rgb(first).shape[:2]
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        with self._open() as (container, stream):
-            for index, frame in enumerate(self._decode(container, stream)):
-                if frame.shape[:2] != self.size:
-                    found, expected = ("{1}x{0}".format(*size) for size in (frame.shape, self.size))
-                    expected = f"expected {expected}, as the frames before it"
-                    raise VideoReadError(f"{self.path}: frame {index} is {found} (width x height), {expected}")
-                yield frame
+    def timed(self, start: float = 0.0, every: int = 1) -> Iterator[TimedFrame]:
+        """See `FrameSource`. A start in the middle is sought, and the frames are those that reading all of it gives."""
+        for margin in _SEEK_MARGINS if start > 0 else (None,):
+            with self._open() as (container, stream):
+                if margin is not None and not self._seek(container, stream, start - margin):
+                    continue
+                wanted, previous = 0, None
+                for index, frame in enumerate(self._decode(container, stream, lenient=margin is not None)):
+                    time = self._time(frame, index, previous)
+                    if previous is None and margin is not None and (time is None or time > start):
+                        break  # not far enough back
+                    previous = time
+                    if time < start:
+                        continue
+                    if wanted % every == 0:
+                        image = to_upright_rgb(frame)
+                        self.require_size(index, image.shape[:2])
+                        yield TimedFrame(float(time), image)
+                    wanted += 1
+                else:
+                    return
+
+    def sound(self, start: float) -> Sound | None:
+        """See `FrameSource`."""
+        return Sound(self._address, self._origin + Fraction(start)) if self._has_sound else None
+
+    @property
+    def _address(self) -> str:
+        # "file:" keeps FFmpeg from taking a colon in the name for a protocol.
+        return self.name if self._is_remote else f"file:{self.path}"
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-        try:
-            # "file:" keeps FFmpeg from taking a colon in the name for a protocol.
-            container = av.open(f"file:{self.path}", **_LENIENT_METADATA)
-        except (av.FFmpegError, OSError) as error:
-            raise VideoReadError(f"{self.path}: unreadable video: {_reason(error)}") from error
-        with container:
-            streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-            # FFmpeg renders text files as films of a terminal ("tty"), which nobody means.
-            if not streams or container.format.name == "tty":
-                raise VideoReadError(f"{self.path}: unreadable video: the file has no video stream")
-            yield container, streams[0]
+        options = {"timeout": NETWORK_TIMEOUT, "options": _RECONNECT} if self._is_remote else {}
+        with open_container(self._address, self.name, **options) as container:
+            yield container, video_stream(container, self.name)
 
-    def _decode(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[np.ndarray]:
-        """RGB frames up to the end or, with an error, to the first one that is damaged."""
+    def _seek(self, container: av.container.InputContainer, stream: av.VideoStream, time: float) -> bool:
+        """Go to a frame before `time` that can be decoded by itself; False if that cannot be done."""
+        if time <= 0:
+            return False
+        try:
+            container.seek(int((self._origin + Fraction(time)) / stream.time_base), stream=stream)
+        except av.FFmpegError:
+            return False
+        return True
+
+    def _time(self, frame: av.VideoFrame, index: int, previous: Fraction | None) -> Fraction | None:
+        """Seconds since the first frame, more than those of the `previous` one, whatever a damaged clock says; None for
+        a frame without a clock whose place in the video is not known."""
+        seconds = None if frame.pts is None else frame.pts * frame.time_base - self._origin
+        if previous is None:
+            return Fraction(0) if seconds is None and index == 0 and self._clockless else seconds
+        if seconds is None or seconds <= previous:
+            return previous + 1 / Fraction(self.frame_rate)
+        return seconds
+
+    def _decode(
+        self, container: av.container.InputContainer, stream: av.VideoStream, lenient: bool = False
+    ) -> Iterator[av.VideoFrame]:
+        """Frames up to the end or, with an error, to the first one that is damaged.
+
+        Args:
+            lenient: pass over damaged frames at the beginning: those that rest on frames before the one sought.
+        """
         num_decoded = 0
-        frames = container.decode(stream)
-        while True:
-            try:
-                frame = next(frames, None)
-            except av.FFmpegError as error:
-                raise self._broken_at(num_decoded, _reason(error)) from error
-            if frame is None:
-                return
-            if frame.is_corrupt:
-                raise self._broken_at(num_decoded, "the frame is damaged")
-            yield _to_upright_rgb(frame)
-            num_decoded += 1
+        try:
+            for frame in decoded(container, stream):
+                if frame.is_corrupt and lenient and not num_decoded:
+                    continue
+                if frame.is_corrupt:
+                    raise self._broken_at(num_decoded, "the frame is damaged")
+                yield frame
+                num_decoded += 1
+        except (av.FFmpegError, OSError) as error:
+            raise self._broken_at(num_decoded, reason(error)) from error
 
     def _broken_at(self, index: int, reason: str) -> VideoReadError:
         if index == 0:
-            return VideoReadError(f"{self.path}: unreadable video: no frame can be decoded ({reason})")
-        return VideoReadError(f"{self.path}: the video breaks at frame {index} (counted from 0): {reason}")
+            return VideoReadError(f"{self.name}: unreadable video: no frame can be decoded ({reason})")
+        return VideoReadError(f"{self.name}: the video breaks at frame {index} (counted from 0): {reason}")
 
 
-class FolderReader(FrameSource):
-    """The image files of a folder, in natural order (frame2 before frame10). Others and hidden ones are passed over.
+def open_frames(
+    video: str | os.PathLike[str],
+    *,
+    frame_rate: Fraction | float | None = None,
+    size: tuple[int, int] | None = None,
+) -> FrameSource:
+    """Open whatever has frames.
 
-    Attributes:
-        files: the path of each frame.
-
-    Raises:
-        VideoReadError: if the folder holds no image file, two of one name but for the ending, or one that cannot be
-            read as its first.
-    """
-
-    frame_rate = None
-
-    def __init__(self, path: str | os.PathLike[str]):
-        self.path = Path(path)
-        with _as_read_error():
-            self.files = self._list_files()
-            self.size = read_rgb(self.files[0]).shape[:2]
-        self.num_frames = len(self.files)
-
-    def _list_files(self) -> list[Path]:
-        return [self.path / name for name in list_frames(self.path)]
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for file in self.files:
-            with _as_read_error():
-                frame = read_rgb(file, self.size)
-            yield frame
-
-
-class ImageReader(FolderReader):
-    """A single image, as a source of one frame.
+    Args:
+        video: a folder of frames, an image (known by its suffix) or, whatever else it is, a video file. A text may also
+            be an address (http://, https://, rtsp:// and what else FFmpeg takes), a number, which is that of a camera
+            unless a file has that name, or "-": raw frames on the standard input.
+        frame_rate: frames a second of what has no clock: a folder's (default 10) and the standard input's.
+        size: (height, width) of the standard input's frames.
 
     Raises:
-        VideoReadError: if the image cannot be read.
+        VideoReadError: if there is nothing at `video` or it cannot be read.
     """
+    from .live import CameraReader, RawReader, StreamReader  # which rest on this module
 
-    def _list_files(self) -> list[Path]:
-        return [self.path]
+    if video == STANDARD_INPUT:
+        return RawReader(size, frame_rate)
+    if isinstance(video, str) and IS_ADDRESS(video):
+        return VideoReader(video) if _has_an_end(video) else StreamReader(video)
+    path = Path(video)
+    with _named(path):
+        if isinstance(video, str) and video.isdecimal() and not path.exists():
+            return CameraReader(int(video))
+        if path.is_dir():
+            return FolderReader(path, frame_rate or FOLDER_RATE)
+        if not path.exists():
+            raise VideoReadError(f"{path}: no such file or folder")
+        if not path.is_file():
+            expected = "expected a file or a folder, which is read repeatedly"
+            raise VideoReadError(f"{path}: found a pipe or a device, {expected}")
+    return ImageReader(path, frame_rate or FOLDER_RATE) if path.suffix.lower() in SUFFIXES else VideoReader(path)
 
 
-@contextlib.contextmanager
-def _as_read_error() -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise VideoReadError(str(error)) from error
-
-
-def open_frames(path: str | os.PathLike[str]) -> FrameSource:
-    """Open a folder of frames, an image (known by its suffix) or, whatever else it is, a video file.
-
-    Raises:
-        VideoReadError: if there is nothing at `path` or it cannot be read.
-    """
-    path = Path(path)
-    if path.is_dir():
-        return FolderReader(path)
-    if not path.exists():
-        raise VideoReadError(f"{path}: no such file or folder")
-    if not path.is_file():
-        raise VideoReadError(f"{path}: found a pipe or a device, expected a file or a folder, which is read repeatedly")
-    return ImageReader(path) if path.suffix.lower() in SUFFIXES else VideoReader(path)
+def _has_an_end(address: str) -> bool:
+    """Whether what is behind an address is a file, which can be opened again and sought in."""
+    if not address.lower().startswith(_ADDRESSES_OF_FILES):
+        return False
+    with open_container(address, address, timeout=NETWORK_TIMEOUT) as container:
+        return container.duration is not None
 
 
 def _estimate_num_frames(
@@ -197,17 +196,12 @@ def _estimate_num_frames(
     return round(container.duration * frame_rate / av.time_base)
 
 
-def _to_upright_rgb(frame: av.VideoFrame) -> np.ndarray:
-    rgb = frame.to_ndarray(format="rgb24")
-    side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
-    if side_data is None:
-        return rgb
-    # ISO 14496-12: x' = a x + c y, y' = b x + d y; angles between quarter turns are taken for the nearest one.
-    (a, b), (c, d) = np.frombuffer(bytes(side_data), dtype=np.int32).reshape(3, 3)[:2, :2].tolist()
-    if abs(a) + abs(d) < abs(b) + abs(c):
-        rgb, a, d = rgb.transpose(1, 0, 2), c, b
-    return np.ascontiguousarray(rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """What the system has against a path (its length, its folders' permissions), as an error of reading."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if isinstance(error, VideoReadError):
+            raise
+        raise VideoReadError(f"{path}: {reason(error)}") from error

@@ -23,7 +23,9 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path}: found a folder, expected the name of a file")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # A name may have 255 bytes, not one more.
+    name = path.name if len(os.fsencode(path.name)) < 240 else hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    partial = path.with_name(f".{name}.{os.getpid()}.part")
     try:
         yield partial
         # Or a power cut may leave the new name on the old content of the disk.
