@@ -138,6 +138,11 @@ def test_stream(segmenter, frames, frames_at_once):
     assert last.masks
     for i in last.masks:
         assert (pytest.approx(last.scores[i], abs=1e-4), last.labels[i]) == best[i]
+    ended = [instance for frame in streamed for instance in frame.ended]
+    assert {(e.instance_id, label): score for e in ended for label, score in e.tracks.items()} == pytest.approx(
+        {(track.instance_id, track.label): track.score for track in expected.tracks}, abs=1e-4
+    )
+    assert {e.instance_id: (pytest.approx(e.score, abs=1e-4), e.label) for e in ended} == best
 
 
 def test_stream_hands_out_frames_while_the_video_goes_on(segmenter, frames):

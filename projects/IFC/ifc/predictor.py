@@ -18,12 +18,12 @@ from torch import Tensor
 from .data.loaders import class_names
 from .engine.checkpoint import IfcCheckpointer
 from .engine.config_file import build_model, model_config, setup_config
-from .inference import FinishedInstances, StreamOutput, VideoPrediction
+from .inference import SegmentedFrame, VideoPrediction
+from .inference.segmented_frame import with_classes
 from .modeling.precision import fast_precision
 from .video import open_frames
-from .video.read_ahead import ReadablePart, read_ahead
+from .video.read_ahead import FRAMES_AHEAD, ReadablePart, read_ahead
 from .ytvis.files import file_hash
-from .ytvis.masks import Rle
 
 READING_THREADS = 2  # beside the one that decodes: they resize
 # Where a person looks at the result. An evaluation is in float32 unless it is asked otherwise: papers are.
@@ -66,23 +66,6 @@ class Classes:
         # A COCO data set of one's own gets this table when its json is read, for which there is no need here.
         ids = sorted(to_contiguous, key=to_contiguous.get) if to_contiguous else list(range(len(names)))
         return cls(list(names), ids)
-
-
-@dataclass(frozen=True)
-class SegmentedFrame:
-    """A frame whose masks are final, as `VideoSegmenter.stream` yields it.
-
-    Attributes:
-        index: the frame's index in the video.
-        masks: instance id → mask at the frame's size. The ids stay the same through the video.
-        labels: instance id → contiguous class, the most probable one so far.
-        scores: instance id → that class's probability so far. Both are final with the instance's last frame.
-    """
-
-    index: int
-    masks: dict[int, Rle]
-    labels: dict[int, int]
-    scores: dict[int, float]
 
 
 class IncompleteVideoError(ValueError):
@@ -174,13 +157,16 @@ class VideoSegmenter:
             raise IncompleteVideoError(prediction, frames.error) from frames.error
         return prediction
 
-    def stream(self, video: Video, frames_at_once: int = 1) -> Iterator[SegmentedFrame]:
+    def stream(
+        self, video: Video, frames_at_once: int = 1, frames_ahead: int = FRAMES_AHEAD
+    ) -> Iterator[SegmentedFrame]:
         """The frames of a video, each as soon as no later frame can change its masks: when the last window that holds
         it is past. Nothing is kept of the frames that were yielded.
 
         Args:
             video: a camera's frames, too: it is waited for.
             frames_at_once: frames that are waited for and computed together: 1 for the shortest delay, more for speed.
+            frames_ahead: the most that are read before the network has room for them.
 
         Raises:
             VideoReadError, ValueError: as `__call__`. An error in the middle of the video is the reader's own, and
@@ -188,11 +174,12 @@ class VideoSegmenter:
         """
         if frames_at_once < 1:
             raise ValueError(f"frames_at_once: found {frames_at_once}, expected at least 1")
-        frames, size = self._read(video)
+        frames, size = self._read(video, frames_ahead)
         stream, classes, waiting = self.model.inference.stream(size), {}, iter(frames)
+        settings = self.model.inference.settings
         while batch := list(itertools.islice(waiting, frames_at_once)):
-            yield from _with_classes(stream.push(batch), stream.running_instances(), classes)
-        yield from _with_classes(stream.finish(), None, classes)
+            yield from with_classes(stream.push(batch), stream.running_instances(), classes, settings)
+        yield from with_classes(stream.finish(), None, classes, settings)
         if frames.error is not None:
             raise frames.error
 
@@ -230,14 +217,16 @@ class VideoSegmenter:
             raise ValueError(f"{name}: found an array {frame.shape} of {frame.dtype}, expected {expected}")
         self.require_size(*frame.shape[:2], name)
 
-    def _read(self, video: Video) -> tuple[ReadablePart[Tensor], Size]:
+    def _read(self, video: Video, ahead: int = FRAMES_AHEAD) -> tuple[ReadablePart[Tensor], Size]:
         """A video's frames as the network takes them, read ahead, and its (height, width)."""
         if isinstance(video, str | os.PathLike):
             source = open_frames(video)
             self.require_size(*source.size, str(video))
         else:
             source = self._copies(video)
-        frames = read_ahead(lambda frame: (frame.shape[:2], self._to_input(frame)), source, workers=READING_THREADS)
+        frames = read_ahead(
+            lambda frame: (frame.shape[:2], self._to_input(frame)), source, ahead=ahead, workers=READING_THREADS
+        )
         first = next(frames, None)
         if first is None:
             raise ValueError("the video has no frames, expected at least 1")
@@ -269,22 +258,6 @@ def _of_one_size(frames: Iterable[tuple[Size, Tensor]]) -> Iterator[Tensor]:
             found, before = ("{} x {}".format(*x) for x in (size, expected))
             raise ValueError(f"frame {index}: found {found} pixels, expected the {before} of the frames before")
         yield frame
-
-
-def _with_classes(
-    output: StreamOutput, running: FinishedInstances | None, classes: dict[int, tuple[int, float]]
-) -> Iterator[SegmentedFrame]:
-    """The frames that became final. `classes` has the label and score of each instance, as long as frames with it may
-    come: here it learns of those that ended and of those that are `running`, and forgets the others.
-    """
-    for instances in (*output.instances, *([] if running is None else [running])):
-        scores, labels = instances.class_probs[:, :-1].max(1)
-        classes |= zip(instances.ids.tolist(), zip(labels.tolist(), scores.tolist(), strict=True), strict=True)
-    for frame in output.frames:
-        labels, scores = ({i: classes[i][part] for i in frame.masks} for part in range(2))
-        yield SegmentedFrame(frame.index, frame.masks, labels, scores)
-    for i in classes.keys() - ([] if running is None else running.ids.tolist()):
-        del classes[i]
 
 
 class _WholeCheckpointer(IfcCheckpointer):

@@ -6,6 +6,7 @@ import detectron2.modeling  # noqa: F401 - first, so that ifc registers while no
 from .accelerated_network import COMPILE_MODES, CUDA_GRAPH_MODES, PRECISIONS, InferenceNetwork
 from .live_instances import FinishedInstances
 from .results import FrameMasks, Track, VideoPrediction
+from .segmented_frame import SegmentedFrame
 from .settings import InferenceSettings
 from .video import StreamOutput, VideoInference
 
@@ -17,6 +18,7 @@ __all__ = [
     "FrameMasks",
     "InferenceNetwork",
     "InferenceSettings",
+    "SegmentedFrame",
     "StreamOutput",
     "Track",
     "VideoInference",

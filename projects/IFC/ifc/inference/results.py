@@ -126,15 +126,28 @@ def build_prediction(
     num_frames = max(num_frames or 0, num_read)
     tracks = []
     for batch in instances:
-        probs = batch.class_probs[:, :-1].cpu().numpy()  # without "no object"
-        if settings.multi_cls_on:
-            rows, labels = np.nonzero(probs > settings.apply_cls_thres)
-        else:
-            rows, labels = np.arange(len(probs)), probs.argmax(1)
-        instance_masks = {i: TrackMasks(num_frames, rles[i]) for i in batch.ids[np.unique(rows)].tolist()}
-        for i, label, score in zip(
-            batch.ids[rows].tolist(), labels.tolist(), probs[rows, labels].tolist(), strict=True
-        ):
-            tracks.append(Track(i, label, score, instance_masks[i]))
+        for i, classes in classes_of_tracks(batch, settings).items():
+            masks = TrackMasks(num_frames, rles[i])
+            tracks += [Track(i, label, score, masks) for label, score in classes.items()]
     tracks.sort(key=lambda track: (track.instance_id, track.label))
     return VideoPrediction(output_size, num_frames, tracks)
+
+
+def classes_of_tracks(instances: FinishedInstances, settings: InferenceSettings) -> dict[int, dict[int, float]]:
+    """For each instance the classes under which it is a track, label → score; it may have none.
+
+    Args:
+        instances: N of them.
+        settings: say which classes an instance has tracks of.
+    """
+    probs = instances.class_probs[:, :-1].cpu().numpy()  # without "no object"
+    if settings.multi_cls_on:
+        rows, labels = np.nonzero(probs > settings.apply_cls_thres)
+    else:
+        rows, labels = np.arange(len(probs)), probs.argmax(1)
+    classes: dict[int, dict[int, float]] = {i: {} for i in instances.ids.tolist()}
+    for i, label, score in zip(
+        instances.ids[rows].tolist(), labels.tolist(), probs[rows, labels].tolist(), strict=True
+    ):
+        classes[i][label] = score
+    return classes

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a program of one's own gets of a stream: frames with masks, classes and scores, and the instances that ended."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..ytvis.masks import Rle
+from .live_instances import FinishedInstances
+from .results import classes_of_tracks
+from .settings import InferenceSettings
+from .video import StreamOutput
+
+
+@dataclass(frozen=True)
+class EndedInstance:
+    """An instance whose last frame is past.
+
+    Attributes:
+        instance_id: as in the frames.
+        label: the most probable class.
+        score: its probability.
+        tracks: label → score of the tracks that `VideoSegmenter.__call__` gives for it.
+    """
+
+    instance_id: int
+    label: int
+    score: float
+    tracks: dict[int, float]
+
+
+@dataclass(frozen=True)
+class SegmentedFrame:
+    """A frame whose masks are final, as `VideoSegmenter.stream` yields it.
+
+    Attributes:
+        index: the frame's index in the video.
+        masks: instance id → mask at the frame's size. The ids stay the same through the video.
+        labels: instance id → contiguous class, the most probable one so far.
+        scores: instance id → that class's probability so far. Both are final with the instance's last frame.
+        ended: the instances that no later frame shows, with what is final of them.
+    """
+
+    index: int
+    masks: dict[int, Rle]
+    labels: dict[int, int]
+    scores: dict[int, float]
+    ended: list[EndedInstance] = field(default_factory=list)
+
+
+def with_classes(
+    output: StreamOutput,
+    running: FinishedInstances | None,
+    classes: dict[int, tuple[int, float]],
+    settings: InferenceSettings,
+) -> Iterator[SegmentedFrame]:
+    """The frames that became final. `classes` has the label and score of each instance, as long as frames with it may
+    come: here it learns of those that ended and of those that are `running`, and forgets the others.
+    """
+    for instances in (*output.instances, *([] if running is None else [running])):
+        scores, labels = instances.class_probs[:, :-1].max(1)
+        classes |= zip(instances.ids.tolist(), zip(labels.tolist(), scores.tolist(), strict=True), strict=True)
+    ended = [
+        EndedInstance(i, *classes[i], tracks)
+        for instances in output.instances
+        for i, tracks in classes_of_tracks(instances, settings).items()
+    ]
+    for frame in output.frames:
+        labels, scores = ({i: classes[i][part] for i in frame.masks} for part in range(2))
+        # An instance ends where a frame does, the last of those that came with it.
+        is_last = frame is output.frames[-1]
+        yield SegmentedFrame(frame.index, frame.masks, labels, scores, ended if is_last else [])
+    for i in classes.keys() - ([] if running is None else running.ids.tolist()):
+        del classes[i]
