@@ -4,6 +4,8 @@
 from setuptools import find_packages, setup
 
 FAST_COCO = ["faster-coco-eval>=1.6"]  # AP of COCO test sets; pycocotools does it otherwise
+HUB = ["huggingface_hub>=2.4"]  # ifc.load("hf://owner/name")
+ONNX = ["onnx>=1.23", "onnxruntime>=1.23", "onnxscript>=0.7"]  # ifc export, and what it exports
 TIMM = ["timm>=1.0.31"]  # backbones
 TRACKING = ["trackeval>=1.3"]  # HOTA, IDF1 and MOTA
 
@@ -41,6 +43,7 @@ setup(
         "opencv-python-headless>=4.11",
         "pillow>=10.1",
         "pycocotools>=2.0.8",
+        "safetensors>=0.8",
         "scipy>=1.11",
         "simplejpeg>=1.9",  # the same JPEG decoder as Pillow's, without its copies
         "tabulate>=0.9",
@@ -51,11 +54,15 @@ setup(
     ],
     extras_require={
         "fast-coco": FAST_COCO,
+        "hub": HUB,
+        "onnx": ONNX,
         "timm": TIMM,
         "tracking": TRACKING,
         "dev": [
             *("hypothesis>=6.100", "import-linter>=2.1", "pytest>=8", "ruff>=0.17,<0.18"),
             *FAST_COCO,
+            *HUB,
+            *ONNX,
             *TIMM,
             *TRACKING,
         ],

@@ -331,7 +331,7 @@ def test_wrong_inputs_are_named_before_any_work(run, files, tmp_path):
     [
         ([], ["MODEL.WEIGHTS", "nowhere.pth"], "MODEL.WEIGHTS nowhere.pth: no such file"),
         ([], ["MODEL.WEIGHTS", ""], "MODEL.WEIGHTS: found nothing"),
-        ([], ["MODEL.IFC.HIDDEN_DIM", "64"], "MODEL.WEIGHTS: expected a checkpoint of this config's model"),
+        ([], ["MODEL.IFC.HIDDEN_DIM", "64"], "expected a checkpoint of this config's model"),
         ([], ["MODEL.IFC.NUM_CLASSES", "5"], "MODEL.IFC.NUM_CLASSES: found 5, expected the 6 classes of shapes_val"),
         ([], ["MODEL.NO_SUCH_KEY", "1"], "NO_SUCH_KEY"),
         ([], ["DATASETS.TEST", "('nothing',)"], "data set 'nothing' is not registered"),

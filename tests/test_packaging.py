@@ -74,7 +74,8 @@ def test_wheel_holds_the_whole_package(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if ".dist-info/" not in name]
-    assert sorted(names) == sorted(str(path.relative_to(package.parent)) for path in package.rglob("*.py"))
+    files = [*package.rglob("*.py"), package / "py.typed"]
+    assert sorted(names) == sorted(str(path.relative_to(package.parent)) for path in files)
 
 
 def fake_python(folder: Path, version: tuple[int, int]) -> Path:

@@ -4,26 +4,23 @@
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
 from detectron2.data import transforms as T
 from detectron2.structures import Instances
 from torch import Tensor
 
-from .data.loaders import class_names
-from .engine.checkpoint import IfcCheckpointer
+from .engine.checkpoint import WholeCheckpointer
 from .engine.config_file import build_model, model_config, setup_config
+from .engine.model_folder import Classes, save_model
 from .inference import SegmentedFrame, VideoPrediction
 from .inference.segmented_frame import with_classes
 from .modeling.precision import fast_precision
 from .video import open_frames
 from .video.read_ahead import FRAMES_AHEAD, ReadablePart, read_ahead
-from .ytvis.files import file_hash
 
 READING_THREADS = 2  # beside the one that decodes: they resize
 # Where a person looks at the result. An evaluation is in float32 unless it is asked otherwise: papers are.
@@ -31,41 +28,6 @@ SEGMENTER_DEFAULTS = ("MODEL.IFC.PRECISION", "auto")
 
 Video = str | os.PathLike | Iterable[np.ndarray]
 Size = tuple[int, int]  # height, width
-
-
-@dataclass(frozen=True)
-class Classes:
-    """The classes of the data set that a model was trained for.
-
-    Attributes:
-        names: name of each contiguous class.
-        ids: the data set's own category id of each.
-    """
-
-    names: list[str]
-    ids: list[int]
-
-    @classmethod
-    def of_config(cls, cfg: CfgNode) -> "Classes":
-        """The classes of ``DATASETS.TEST[0]``.
-
-        Raises:
-            OSError, ValueError: if that data set is not known or has another number of classes than the model.
-        """
-        if not cfg.DATASETS.TEST:
-            raise ValueError("DATASETS.TEST: found no data set, expected the one whose class names are the labels")
-        name = cfg.DATASETS.TEST[0]
-        names = class_names(name)
-        if names is None:
-            raise ValueError(f"DATASETS.TEST: found {name!r}, expected a data set with class names (thing_classes)")
-        if len(names) != cfg.MODEL.IFC.NUM_CLASSES:
-            raise ValueError(
-                f"MODEL.IFC.NUM_CLASSES: found {cfg.MODEL.IFC.NUM_CLASSES}, expected the {len(names)} classes of {name}"
-            )
-        to_contiguous = MetadataCatalog.get(name).get("thing_dataset_id_to_contiguous_id")
-        # A COCO data set of one's own gets this table when its json is read, for which there is no need here.
-        ids = sorted(to_contiguous, key=to_contiguous.get) if to_contiguous else list(range(len(names)))
-        return cls(list(names), ids)
 
 
 class IncompleteVideoError(ValueError):
@@ -96,6 +58,7 @@ class VideoSegmenter:
 
     Args:
         cfg: a checked config, see `setup_config`; its MODEL.WEIGHTS is loaded.
+        classes: names and ids of the labels; None for those of DATASETS.TEST[0].
 
     Attributes:
         classes: names and ids of the labels.
@@ -107,12 +70,12 @@ class VideoSegmenter:
         OSError, ValueError: if the weights cannot be read or are not those of such a model.
     """
 
-    def __init__(self, cfg: CfgNode):
+    def __init__(self, cfg: CfgNode, classes: Classes | None = None):
         if not cfg.MODEL.WEIGHTS:
             raise ValueError("MODEL.WEIGHTS: found nothing, expected a checkpoint; add MODEL.WEIGHTS model.pth")
-        self.classes = Classes.of_config(cfg)
+        self.classes = classes or Classes.of_config(cfg)
         self.model = build_model(cfg).eval()
-        self.weights_hash = _WholeCheckpointer(self.model).load_and_hash(cfg.MODEL.WEIGHTS)
+        self.weights_hash = WholeCheckpointer(self.model).load_and_hash(cfg.MODEL.WEIGHTS)
         self.window: int = cfg.INPUT.SAMPLING_FRAME_NUM
         self._cfg = cfg
         self._resize = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
@@ -134,6 +97,14 @@ class VideoSegmenter:
         """
         opts = ["MODEL.WEIGHTS", os.fspath(weights), *opts]
         return cls(setup_config(os.fspath(config_file), opts, program_defaults=SEGMENTER_DEFAULTS))
+
+    def save_pretrained(self, folder: str | os.PathLike) -> None:
+        """Write config.json and model.safetensors into `folder`, which `ifc.load` reads: whole or not at all.
+
+        Raises:
+            OSError, ValueError: the folder cannot be written, or holds other files than those of a model.
+        """
+        save_model(folder, self._cfg, self.classes, self.model.state_dict())
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -258,23 +229,3 @@ def _of_one_size(frames: Iterable[tuple[Size, Tensor]]) -> Iterator[Tensor]:
             found, before = ("{} x {}".format(*x) for x in (size, expected))
             raise ValueError(f"frame {index}: found {found} pixels, expected the {before} of the frames before")
         yield frame
-
-
-class _WholeCheckpointer(IfcCheckpointer):
-    """Training may start from a part of a checkpoint; what it does not find would make results random."""
-
-    def load_and_hash(self, path: str) -> str:
-        """Load the weights; the SHA-256 of their file."""
-        local = self._fetch(path)
-        self.load(local)
-        return file_hash(local)
-
-    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
-        incompatible = super()._load_model(checkpoint)
-        missing = [name for name in incompatible.missing_keys if name.startswith("detr.")]
-        if missing:
-            raise ValueError(
-                "MODEL.WEIGHTS: expected a checkpoint of this config's model, found one without fitting values for "
-                f"{len(missing)} of its parameters, {missing[0]} the first"
-            )
-        return incompatible

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.file_io import PathManager
+from safetensors.torch import load_file
 from torch import nn
 
-from ..ytvis.files import refuse_input, whole_file
+from ..ytvis.files import file_hash, refuse_input, whole_file
 from .array_pickle import NUMERIC_KINDS, load_array_pickle
 
 CLASS_HEAD = "detr.class_embed.layers.1."  # the class head's last layer: the one with a row for every class
@@ -93,12 +94,7 @@ class IfcCheckpointer(DetectionCheckpointer):
         return incompatible
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
-        # (name, shape in the file, shape in the model) where only the number of classes differs
-        fresh = [
-            misfit
-            for misfit in incompatible.incorrect_shapes
-            if misfit[0].startswith(CLASS_HEAD) and misfit[1][1:] == misfit[2][1:]
-        ]
+        fresh = _of_other_classes(incompatible)
         if fresh:
             _, found, wanted = fresh[0]
             self.logger.warning(
@@ -146,6 +142,44 @@ class IfcCheckpointer(DetectionCheckpointer):
         """Note which file `--resume` reads."""
         with whole_file(os.path.join(self.save_dir, "last_checkpoint")) as partial:
             partial.write_text(last_filename_basename)
+
+
+class WholeCheckpointer(IfcCheckpointer):
+    """Training may start from a part of a checkpoint; what it does not find would make results random.
+
+    `load` raises ValueError for that, too.
+    """
+
+    def load_and_hash(self, path: str) -> str:
+        """Load the weights; the SHA-256 of their file."""
+        local = self._fetch(path)
+        self.load(local)
+        return file_hash(local)
+
+    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+        incompatible = super()._load_model(checkpoint)
+        if misfits := _of_other_classes(incompatible):
+            _, found, wanted = misfits[0]
+            raise ValueError(
+                f"checkpoint {self._filename}: found weights of {found[0] - 1} classes, expected those of "
+                f"{wanted[0] - 1}, the config's MODEL.IFC.NUM_CLASSES"
+            )
+        missing = [name for name in incompatible.missing_keys if name.startswith("detr.")]
+        if missing:
+            raise ValueError(
+                f"{self._filename}: expected a checkpoint of this config's model, found one without fitting values for "
+                f"{len(missing)} of its parameters, {missing[0]} the first"
+            )
+        return incompatible
+
+
+def _of_other_classes(incompatible: Any) -> list[tuple[str, tuple, tuple]]:
+    """(name, shape in the file, shape in the model) where only the number of classes differs."""
+    return [
+        misfit
+        for misfit in incompatible.incorrect_shapes
+        if misfit[0].startswith(CLASS_HEAD) and misfit[1][1:] == misfit[2][1:]
+    ]
 
 
 def strip_checkpoint(source: str, target: str, half: bool = False) -> int:
@@ -199,6 +233,8 @@ def read_checkpoint(filename: str) -> dict[str, Any]:
 
 def _load(filename: str) -> dict[str, Any]:
     """{"model": name → tensor or array, …} from a file of ours, of the original, of detectron2's zoo or of Caffe2."""
+    if filename.endswith(".safetensors"):
+        return {"model": load_file(filename)}
     with PathManager.open(filename, "rb") as file:
         if not filename.endswith(".pkl"):
             with warnings.catch_warnings():

@@ -3,7 +3,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -30,14 +30,17 @@ def default_config() -> CfgNode:
 
 
 def setup_config(
-    config_file: str, opts: Sequence[str], resume: bool = False, program_defaults: Sequence[str] = ()
+    config_file: str | Mapping[str, Any],
+    opts: Sequence[Any],
+    resume: bool = False,
+    program_defaults: Sequence[str] = (),
 ) -> CfgNode:
     """detectron2's and IFC's defaults, changed by a file and then by "KEY VALUE" pairs, checked and frozen.
 
     The data sets of DATASETS.VIDEO_JSON are registered. A MODEL.IFC.NUM_CLASSES of 0 becomes the number it stands for.
 
     Args:
-        config_file: a YAML file; empty for the defaults. Tags that run code are refused.
+        config_file: a YAML file, or what is in one; empty for the defaults. Tags that run code are refused.
         opts: key, value, key, value, …
         resume: the last checkpoint in OUTPUT_DIR, if there is one, is read in place of MODEL.WEIGHTS.
         program_defaults: key, value, … that stand where neither the file nor `opts` says otherwise.
@@ -49,7 +52,9 @@ def setup_config(
     cfg = default_config()
     cfg.merge_from_list(list(program_defaults))
     defaults = cfg.clone()
-    if config_file:
+    if isinstance(config_file, Mapping):
+        _merge(lambda: cfg.merge_from_other_cfg(CfgNode(config_file)), where="config")
+    elif config_file:
         if not PathManager.isfile(config_file):
             raise FileNotFoundError(f"--config-file {config_file}: no such file")
         _merge(lambda: cfg.merge_from_file(config_file, allow_unsafe=False), where=f"--config-file {config_file}")
@@ -129,9 +134,9 @@ def build_model(cfg: CfgNode) -> nn.Module:
     """The model of `cfg`, on its device.
 
     Raises:
-        ValueError: it cannot be built from `cfg`: detectron2 does not check every value.
+        ValueError: it cannot be built from `cfg`, of which detectron2 does not check every value, or in this memory.
     """
     try:
         return build_registered_model(cfg)
-    except (AssertionError, KeyError) as error:
+    except (AssertionError, KeyError, RuntimeError) as error:
         raise ValueError(f"MODEL: cannot be built from this config: {type(error).__name__}: {error}") from error

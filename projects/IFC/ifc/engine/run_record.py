@@ -39,7 +39,7 @@ def record_start(cfg: CfgNode) -> None:
         "command": shlex.join([sys.executable, *sys.argv]),
         "versions": {
             "python": sys.version.split()[0],
-            **{name: _version(name) for name in PACKAGES},
+            **{name: package_version(name) for name in PACKAGES},
             "cuda": torch.version.cuda,
         },
         "git": git_state(Path(__file__)),
@@ -50,7 +50,8 @@ def record_start(cfg: CfgNode) -> None:
     write_list(path, [*earlier, start])
 
 
-def _version(package: str) -> str | None:
+def package_version(package: str) -> str | None:
+    """The installed version; None where there is none."""
     try:
         return version(package)
     except PackageNotFoundError:  # a copy that is not installed

@@ -145,7 +145,8 @@ class IfcNetwork(nn.Module):
         padding = None if image_sizes is None else padding_mask(image_sizes, stride, grid_size, cells.device)
         # Without padding every frame has the same position encoding: computed once, expanded as a view.
         valid = torch.ones((1, *grid_size), dtype=torch.bool, device=cells.device) if padding is None else ~padding
-        position = sine_position(valid, cells.shape[1]).to(cells.dtype).expand(len(cells), -1, -1, -1)
+        # Where the network is traced for export, len(cells) would be a number, shape[0] is any.
+        position = sine_position(valid, cells.shape[1]).to(cells.dtype).expand(cells.shape[0], -1, -1, -1)
         tokens, position, key_padding = self.transformer.encode_frames(cells, position, padding)
         return FrameFeatures(
             tokens=tokens,

@@ -215,7 +215,7 @@ class ClipDecoder(nn.Module):
             The normalized (B, Q, D) state after each layer; in evaluation mode the last alone.
         """
         placed_memory = memory + memory_position
-        queries = torch.zeros_like(query_position).expand(len(memory), -1, -1)
+        queries = torch.zeros_like(query_position).expand(memory.shape[0], -1, -1)
         states = []
         for layer in self.layers:
             queries = layer(queries, query_position, memory, placed_memory, key_padding)
@@ -261,7 +261,7 @@ class Transformer(nn.Module):
         Returns:
             tokens (N, h·w + M, D), position (N, h·w + M, D), key_padding (N, h·w + M) or None.
         """
-        num_frames, num_memory = len(cells), len(self.memory_bus)
+        num_frames, num_memory = cells.shape[0], len(self.memory_bus)
         memory = self.memory_bus.expand(num_frames, -1, -1)
         memory_position = self.memory_pos.expand(num_frames, -1, -1)
         tokens = torch.cat([cells.flatten(2).transpose(1, 2), memory], dim=1)
