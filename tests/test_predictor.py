@@ -3,11 +3,13 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from detectron2.data import transforms as T
+from pycocotools.mask import encode
 from tiny_model import HEIGHT, LENGTH, WIDTH, write_tiny_model
 
 from ifc.modeling.precision import fast_precision
@@ -143,6 +145,15 @@ def test_stream(segmenter, frames, frames_at_once):
         {(track.instance_id, track.label): track.score for track in expected.tracks}, abs=1e-4
     )
     assert {e.instance_id: (pytest.approx(e.score, abs=1e-4), e.label) for e in ended} == best
+
+
+def test_masks_of_a_frame_as_arrays(segmenter, frames):
+    frame = next(segmenter.stream(frames))
+    arrays = frame.arrays()
+    assert (arrays.dtype, arrays.shape) == (bool, (len(frame.masks), HEIGHT, WIDTH)) and len(arrays) > 1
+    for array, rle in zip(arrays, frame.masks.values(), strict=True):
+        assert encode(np.asfortranarray(array.astype(np.uint8)))["counts"].decode() == rle["counts"]
+    assert replace(frame, masks={}).arrays().shape == (0, HEIGHT, WIDTH)
 
 
 def test_stream_hands_out_frames_while_the_video_goes_on(segmenter, frames):

@@ -149,8 +149,8 @@ class VideoSegmenter:
         stream, classes, waiting = self.model.inference.stream(size), {}, iter(frames)
         settings = self.model.inference.settings
         while batch := list(itertools.islice(waiting, frames_at_once)):
-            yield from with_classes(stream.push(batch), stream.running_instances(), classes, settings)
-        yield from with_classes(stream.finish(), None, classes, settings)
+            yield from with_classes(stream.push(batch), stream.running_instances(), classes, settings, size)
+        yield from with_classes(stream.finish(), None, classes, settings, size)
         if frames.error is not None:
             raise frames.error
 

@@ -4,6 +4,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+from pycocotools import mask as coco_mask
+
 from ..ytvis.masks import Rle
 from .live_instances import FinishedInstances
 from .results import classes_of_tracks
@@ -34,6 +37,7 @@ class SegmentedFrame:
 
     Attributes:
         index: the frame's index in the video.
+        size: its (height, width).
         masks: instance id → mask at the frame's size. The ids stay the same through the video.
         labels: instance id → contiguous class, the most probable one so far.
         scores: instance id → that class's probability so far. Both are final with the instance's last frame.
@@ -41,10 +45,17 @@ class SegmentedFrame:
     """
 
     index: int
+    size: tuple[int, int]
     masks: dict[int, Rle]
     labels: dict[int, int]
     scores: dict[int, float]
     ended: list[EndedInstance] = field(default_factory=list)
+
+    def arrays(self) -> np.ndarray:
+        """The masks, in their order, as (N, height, width) bool."""
+        if not self.masks:
+            return np.zeros((0, *self.size), dtype=bool)
+        return coco_mask.decode(list(self.masks.values())).transpose(2, 0, 1).astype(bool)
 
 
 def with_classes(
@@ -52,9 +63,11 @@ def with_classes(
     running: FinishedInstances | None,
     classes: dict[int, tuple[int, float]],
     settings: InferenceSettings,
+    size: tuple[int, int],
 ) -> Iterator[SegmentedFrame]:
-    """The frames that became final. `classes` has the label and score of each instance, as long as frames with it may
-    come: here it learns of those that ended and of those that are `running`, and forgets the others.
+    """The frames, of `size` (height, width), that became final. `classes` has the label and score of each instance, as
+    long as frames with it may come: here it learns of those that ended and of those that are `running`, and forgets
+    the others.
     """
     for instances in (*output.instances, *([] if running is None else [running])):
         scores, labels = instances.class_probs[:, :-1].max(1)
@@ -68,6 +81,6 @@ def with_classes(
         labels, scores = ({i: classes[i][part] for i in frame.masks} for part in range(2))
         # An instance ends where a frame does, the last of those that came with it.
         is_last = frame is output.frames[-1]
-        yield SegmentedFrame(frame.index, frame.masks, labels, scores, ended if is_last else [])
+        yield SegmentedFrame(frame.index, size, frame.masks, labels, scores, ended if is_last else [])
     for i in classes.keys() - ([] if running is None else running.ids.tolist()):
         del classes[i]
