@@ -12,6 +12,7 @@ CONFIG := configs/quick_schedules/shapes_tiny.yaml
 WEIGHTS := configs/quick_schedules/shapes_tiny.pth
 DEMO := output/demo
 TRAIN_DEMO := output/train_demo
+SITE := build/docs
 
 # Seeds that training never saw are what makes validation and demo honest.
 TRAIN_SEED := 1
@@ -19,13 +20,14 @@ VAL_SEED := 2
 VIDEO_SEED := 15
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint train-demo lock clean
+.PHONY: help demo test lint train-demo docs lock clean
 
 help:
 	@echo 'make demo        evaluate the trained toy model and segment a video, into $(DEMO)'
 	@echo 'make test        check formatting, lint and imports, run the tests'
 	@echo 'make lint        only the checks that need no run'
 	@echo 'make train-demo  train the toy model on two CPU cores, into $(TRAIN_DEMO)'
+	@echo 'make docs        build the documentation, into $(SITE)'
 	@echo 'make lock        resolve requirements.lock again'
 	@echo 'make clean       remove .venv and caches; outputs and data sets stay'
 
@@ -94,6 +96,10 @@ train-demo: $(VENV)/.installed $(TRAIN_DEMO)/datasets/shapes/train.json $(TRAIN_
 
 %/shapes.mp4: | $(VENV)/.installed
 	$(RUN) tools/make_shapes.py --video $@ --length 60 --seed $(VIDEO_SEED) --instances 3 3
+
+docs: $(VENV)/.installed
+	$(RUN) -m sphinx --fail-on-warning --keep-going --quiet docs $(SITE)
+	@echo 'The documentation: $(SITE)/index.html'
 
 lock: $(VENV)/.installed
 	$(RUN) tools/make_lock.py

@@ -3,6 +3,7 @@
 
 from setuptools import find_packages, setup
 
+DOCS = ["furo>=2025.12", "myst-parser>=4", "sphinx>=8.1"]  # the site of docs/; tested with Sphinx 9.0
 FAST_COCO = ["faster-coco-eval>=1.6"]  # AP of COCO test sets; pycocotools does it otherwise
 HUB = ["huggingface_hub>=2.4"]  # ifc.load("hf://owner/name")
 ONNX = ["onnx>=1.23", "onnxruntime>=1.23", "onnxscript>=0.7"]  # ifc export, and what it exports
@@ -53,6 +54,7 @@ setup(
         "wrapt>=1.17",  # post-import hooks: `import ifc` registers with detectron2 without loading it
     ],
     extras_require={
+        "docs": DOCS,
         "fast-coco": FAST_COCO,
         "hub": HUB,
         "onnx": ONNX,
@@ -60,6 +62,7 @@ setup(
         "tracking": TRACKING,
         "dev": [
             *("hypothesis>=6.100", "import-linter>=2.1", "pytest>=8", "ruff>=0.17,<0.18"),
+            *DOCS,
             *FAST_COCO,
             *HUB,
             *ONNX,

@@ -18,9 +18,9 @@ def add_ifc_config(cfg: CN) -> None:
     cfg.MODEL.IFC.HIDDEN_DIM = 256  # width of the transformer and of the mask head
     cfg.MODEL.IFC.NHEADS = 8  # attention heads
     cfg.MODEL.IFC.DIM_FEEDFORWARD = 2048  # width of the feed-forward blocks
-    cfg.MODEL.IFC.DROPOUT = 0.1
-    cfg.MODEL.IFC.ENC_LAYERS = 3
-    cfg.MODEL.IFC.DEC_LAYERS = 3
+    cfg.MODEL.IFC.DROPOUT = 0.1  # probability, in the transformer
+    cfg.MODEL.IFC.ENC_LAYERS = 3  # of the encoder, each a layer of frames and one of memory tokens
+    cfg.MODEL.IFC.DEC_LAYERS = 3  # of the decoder
     cfg.MODEL.IFC.PRE_NORM = False  # layer norm before each block instead of after it
     cfg.MODEL.IFC.NUM_MEMORY_BUS = 8  # memory tokens a frame
     cfg.MODEL.IFC.NUM_OBJECT_QUERIES = 100  # queries a clip
@@ -53,7 +53,7 @@ def add_ifc_config(cfg: CN) -> None:
     cfg.MODEL.IFC.MULTI_CLS_ON = (
         True  # a track for every (instance, class) above APPLY_CLS_THRES; else the best class only
     )
-    cfg.MODEL.IFC.APPLY_CLS_THRES = 0.01
+    cfg.MODEL.IFC.APPLY_CLS_THRES = 0.01  # least class probability of a track
 
     # Speed of inference. Only PRECISION changes the result by more than float32's rounding.
     cfg.MODEL.IFC.PRECISION = "float32"  # "bfloat16", by autocast, or "auto": bfloat16 where the device is fast at it
@@ -62,6 +62,8 @@ def add_ifc_config(cfg: CN) -> None:
     cfg.MODEL.IFC.WINDOWS_PER_BATCH = 0  # windows that pass the network together at most; 0: as memory has room for
     for key in ("CHANNELS_LAST", "FOLD_BATCH_NORM"):  # how inference on videos always runs
         cfg.register_deprecated_key(f"MODEL.IFC.{key}")
+
+    # Data
 
     # Data sets of one's own in YTVIS's format, [[name, json file, folder of the frames], ...]: the names can be used in
     # DATASETS.TRAIN and DATASETS.TEST, their classes are read from the json.
