@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drawing of tracks: which ones, in which colors, and where."""
 
-import colorsys
-
 import numpy as np
 import pytest
 from pycocotools import mask as mask_api
@@ -67,26 +65,6 @@ def test_lower_threshold_keeps_the_numbers():
     assert select_tracks([], [], [], NAMES, 0.3) == []
 
 
-def test_colors_are_stable_bright_and_well_spread():
-    colors = [palette_color(number) for number in range(1, 11)]
-    assert colors == [palette_color(number) for number in range(1, 11)]
-    assert len(set(colors)) == 10
-    hues = np.array([colorsys.rgb_to_hsv(*(c / 255 for c in color))[0] for color in colors])
-    assert min(max(color) for color in colors) > 200
-    gaps = np.abs(hues[:, None] - hues)
-    gaps = np.minimum(gaps, 1 - gaps)[~np.eye(10, dtype=bool)]
-    assert gaps.min() > 0.05
-    assert len({palette_color(number) for number in range(60)}) == 60
-    neighbors = np.abs(np.diff(hues))
-    assert np.minimum(neighbors, 1 - neighbors).min() > 0.3
-
-
-def test_red_is_left_where_it_has_a_meaning():
-    colors = [palette_color(number, without_red=True) for number in range(60)]
-    assert len(set(colors)) == 60
-    assert all(np.abs(np.subtract(color, (230, 30, 30))).max() > 100 for color in colors)
-
-
 def test_only_mask_and_label_change():
     frame = noise_frame()
     before = frame.copy()
@@ -123,7 +101,7 @@ def test_outline_runs_along_the_frame_edge_and_holes():
 
 
 @pytest.mark.parametrize("background", [0, 128, 255])
-@pytest.mark.parametrize("track_id", range(1, 13))
+@pytest.mark.parametrize("track_id", range(24))
 def test_label_is_readable_on_any_background(background, track_id):
     frame = np.full((HEIGHT, WIDTH, 3), background, np.uint8)
     mask = box_mask(100, 150, 220, 330)

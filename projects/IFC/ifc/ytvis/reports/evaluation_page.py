@@ -153,7 +153,7 @@ def _add_distributions(page: HtmlPage, evaluation: Evaluation) -> None:
     axes = figure.subplots()
     by_verdict = [[t.score for t, v in judged if (v == CORRECT) == is_correct] for is_correct in (True, False)]
     bins = _score_bins(np.array([track.score for track, _ in judged]))
-    for scores, color, label in zip(by_verdict, ("tab:green", "tab:red"), ("match an object", "wrong"), strict=True):
+    for scores, color, label in zip(by_verdict, ("tab:blue", "tab:orange"), ("match an object", "wrong"), strict=True):
         axes.hist(scores, bins=bins, histtype="step", linewidth=1.8, color=color, label=label)
     axes.set(xlabel="score", ylabel="results", yscale="log")
     if np.isfinite(evaluation.score):
