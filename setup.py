@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packaging of IFC. The ranges are what is tested; requirements.lock pins one set of them."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+VERSION = re.search(r'__version__ = "(.+)"', Path("projects/IFC/ifc/version.py").read_text())[1]
 
 DOCS = ["furo>=2025.12", "myst-parser>=4", "sphinx>=8.1"]  # the site of docs/; tested with Sphinx 9.0
 FAST_COCO = ["faster-coco-eval>=1.6"]  # AP of COCO test sets; pycocotools does it otherwise
@@ -12,7 +17,7 @@ TRACKING = ["trackeval>=1.3"]  # HOTA, IDF1 and MOTA
 
 setup(
     name="detectron2-ifc",
-    version="0.1.0",
+    version=VERSION,
     description="Inter-frame Communication Transformers (IFC): video instance segmentation as a detectron2 plugin",
     license="Apache-2.0",
     classifiers=[
@@ -25,15 +30,15 @@ setup(
         "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Image Recognition",
     ],
-    packages=find_packages("projects/IFC", include=["ifc", "ifc.*"]),
-    package_dir={"ifc": "projects/IFC/ifc"},
+    packages=[*find_packages("projects/IFC", include=["ifc", "ifc.*"]), "ifc.configs"],
+    package_dir={"ifc": "projects/IFC/ifc", "ifc.configs": "projects/IFC/configs"},
+    package_data={"": ["*.css", "*.html", "*.js", "*.yaml"], "ifc": ["py.typed", "models/*/*"]},
     entry_points={"console_scripts": ["ifc=ifc.cli.main:main"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "torch>=2.11,<2.16",
         "torchvision>=0.26,<0.30",
-        # Not on PyPI under this name: tools/install_detectron2.py installs it.
-        "detectron2>=0.5",
+        # And detectron2 0.5 or newer, which is not on PyPI under this name: `ifc install-detectron2` installs it.
         "av>=17",
         "fvcore>=0.1.5.post20221221",
         "jinja2>=3.1",

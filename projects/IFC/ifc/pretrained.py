@@ -13,8 +13,7 @@ from .predictor import SEGMENTER_DEFAULTS, VideoSegmenter
 
 SHAPES_TINY = "shapes-tiny"
 HUB = "hf://"
-_SHAPES_TINY_FILES = Path(__file__).resolve().parents[3] / "configs" / "quick_schedules" / "shapes_tiny"
-_SHAPES_TINY_WINDOW = 5  # that its AP is of; it was trained on clips of 2
+_SHAPES_TINY_FOLDER = Path(__file__).parent / "models" / "shapes_tiny"
 
 
 def load(
@@ -53,8 +52,7 @@ def load(
         raise ValueError(f"{config_file}: found a config with {name}, which has its own, expected none")
     chosen = {"MODEL.DEVICE": device or ("cuda" if torch.cuda.is_available() else "cpu")}
     if name == SHAPES_TINY:
-        name, config_file = (f"{_SHAPES_TINY_FILES}.{suffix}" for suffix in ("pth", "yaml"))
-        window = _SHAPES_TINY_WINDOW if window is None else window
+        name, config_file = (str(_SHAPES_TINY_FOLDER / file) for file in ("model.pth", "config.yaml"))
     if window is not None:
         chosen["INPUT.SAMPLING_FRAME_NUM"] = window
     if precision is not None:

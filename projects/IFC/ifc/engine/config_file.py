@@ -4,6 +4,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -40,7 +41,8 @@ def setup_config(
     The data sets of DATASETS.VIDEO_JSON are registered. A MODEL.IFC.NUM_CLASSES of 0 becomes the number it stands for.
 
     Args:
-        config_file: a YAML file, or what is in one; empty for the defaults. Tags that run code are refused.
+        config_file: a YAML file, or what is in one, or the name of one that comes with IFC; empty for the defaults.
+            Tags that run code are refused.
         opts: key, value, key, value, …
         resume: the last checkpoint in OUTPUT_DIR, if there is one, is read in place of MODEL.WEIGHTS.
         program_defaults: key, value, … that stand where neither the file nor `opts` says otherwise.
@@ -55,8 +57,7 @@ def setup_config(
     if isinstance(config_file, Mapping):
         _merge(lambda: cfg.merge_from_other_cfg(CfgNode(config_file)), where="config")
     elif config_file:
-        if not PathManager.isfile(config_file):
-            raise FileNotFoundError(f"--config-file {config_file}: no such file")
+        config_file = _find_config(config_file)
         _merge(lambda: cfg.merge_from_file(config_file, allow_unsafe=False), where=f"--config-file {config_file}")
     if len(opts) % 2:
         raise ValueError(f"command line: expected KEY VALUE pairs, found an odd number of words: {' '.join(opts)}")
@@ -85,6 +86,19 @@ def model_config(cfg: CfgNode) -> dict[str, Any]:
     for name in ("WEIGHTS", "DEVICE"):
         model.pop(name, None)
     return json.loads(json.dumps({"MODEL": model, "INPUT": {name: cfg.INPUT[name] for name in _INPUT_KEYS}}))
+
+
+def _find_config(name: str) -> str:
+    """`name` if there is such a file, else the path of IFC's own config of that name."""
+    if PathManager.isfile(name):
+        return name
+    if os.path.dirname(name):
+        raise FileNotFoundError(f"--config-file {name}: no such file")
+    package = Path(__file__).resolve().parents[1]  # a wheel has the configs inside, the sources beside it
+    folder = next((path for path in (package / "configs", package.parent / "configs") if path.is_dir()), package)
+    if not (folder / name).is_file():
+        raise FileNotFoundError(f"--config-file {name}: no such file, nor one of IFC's own in {folder}")
+    return str(folder / name)
 
 
 def has_checkpoint(cfg: CfgNode) -> bool:
