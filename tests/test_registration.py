@@ -45,5 +45,5 @@ def test_warnings_of_other_code_are_printed(tmp_path):
 
 
 def test_without_detectron2_torch_is_not_loaded():
-    ended = run("import sys, ifc.ytvis.format, ifc.video.reading, ifc.cli.arguments; assert 'torch' not in sys.modules")
+    ended = run("import sys, ifc.ytvis.format, ifc.video.reading, ifc.cli.main; assert 'torch' not in sys.modules")
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """train_net.py as a process that torchrun or srun has started. (Several: tests/engine/test_distributed.py.)"""
 
-import argparse
 import socket
 
 import pytest
 import torch
 from detectron2.utils import comm
 from engine.tiny import write_config
+from engine.train_share import train_arguments
 
 from ifc.cli import training
-from ifc.cli.arguments import add_training_options
 
 
 @pytest.fixture
@@ -33,10 +32,8 @@ def start(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "main", main)
 
     def run(*words: str) -> bool:
-        parser = argparse.ArgumentParser()
-        add_training_options(parser)
         options = ["--config-file", write_config(tmp_path), *words]
-        training.run(parser.parse_args([*options, "OUTPUT_DIR", str(tmp_path / "output")]))
+        training.run(train_arguments(*options, "OUTPUT_DIR", str(tmp_path / "output")))
         assert not torch.distributed.is_initialized()
         return resumes.pop()
 

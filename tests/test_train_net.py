@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """train_net.py as users run it, and what it runs, in this process."""
 
-import argparse
 import json
 import logging
 import os
@@ -17,10 +16,10 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import default_argument_parser
 from detectron2.utils import logger as detectron2_logger
 from engine.tiny import register_data, tiny_config, tiny_model, write_config, write_data
+from engine.train_share import train_arguments
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ifc.cli import training
-from ifc.cli.arguments import add_training_options
 from ifc.data import mapper
 
 PROGRAM = Path(__file__).parents[1] / "projects" / "IFC" / "train_net.py"
@@ -82,17 +81,11 @@ def assert_one_error(ended: subprocess.CompletedProcess, message: str):
     assert ended.returncode == 1
 
 
-def arguments(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_training_options(parser)
-    return parser.parse_args(list(words))
-
-
 def test_options_are_detectron2s():
     words = ["--eval-only", "--resume", "--num-gpus", "4", "--dist-url", "auto", "SOLVER.MAX_ITER", "--3"]
     for given in ([], words):
         expected = default_argument_parser().parse_args(given)
-        assert vars(arguments(*given)) == vars(expected) | {"replay": None}
+        assert vars(train_arguments(*given)) == vars(expected) | {"replay": None}
 
 
 def test_two_processes_train_and_evaluate_as_one(data, tmp_path, half_the_threads):
@@ -116,7 +109,7 @@ def test_two_processes_train_and_evaluate_as_one(data, tmp_path, half_the_thread
     folder.mkdir()
     weights = ["MODEL.WEIGHTS", output / "model_final.pth"]
     cfg = tiny_config(folder, "DATASETS.TEST", (f"{PREFIX}_val",), *weights)
-    results = training.main(arguments("--eval-only"), cfg)
+    results = training.main(train_arguments("--eval-only"), cfg)
     expected = json.loads((folder / "output" / "inference" / "results.json").read_text())
     found = json.loads((output / "inference" / "results.json").read_text())
     assert {track["video_id"] for track in found} == {1, 2, 3}
@@ -171,7 +164,7 @@ def test_errors_before_any_work(data, tmp_path, monkeypatch, words, opts, messag
     opts = [opt.format(folder=tmp_path) if isinstance(opt, str) else opt for opt in opts]
     cfg = tiny_config(tmp_path, *names, *opts)
     with pytest.raises(SystemExit) as end:
-        training.main(arguments(*words), cfg)
+        training.main(train_arguments(*words), cfg)
     assert end.value.code.startswith(message.format(folder=tmp_path))
     assert "\n" not in end.value.code
 
@@ -181,14 +174,14 @@ def test_evaluating_the_last_checkpoint(data, tmp_path, monkeypatch):
     evaluated = []
     monkeypatch.setattr(training.Trainer, "test", lambda cfg, model, *_: evaluated.append(model) or {})
     names = ["DATASETS.TRAIN", (f"{PREFIX}_train",), "DATASETS.TEST", (f"{PREFIX}_val",)]
-    training.main(arguments(), tiny_config(tmp_path, *names))
+    training.main(train_arguments(), tiny_config(tmp_path, *names))
     last = torch.load(tmp_path / "output" / "model_final.pth")["model"]
     first = {name: torch.zeros_like(value) for name, value in last.items()}
     torch.save(first, tmp_path / "first.pth")
     cfg = tiny_config(tmp_path, *names, "MODEL.WEIGHTS", tmp_path / "first.pth")
     evaluated.clear()
     for words, weights in ((["--eval-only"], first), (["--eval-only", "--resume"], last)):
-        training.main(arguments(*words), cfg)
+        training.main(train_arguments(*words), cfg)
         own = evaluated.pop().state_dict()
         assert all(torch.equal(own[name], weights[name]) for name in own if name != "criterion.empty_weight")
 
@@ -207,11 +200,11 @@ def test_classes_that_the_terminal_cannot_show(data, tmp_path, monkeypatch):
 
 def test_a_config_that_does_not_fit_overwrites_nothing(data, tmp_path):
     names = ["DATASETS.TRAIN", (f"{PREFIX}_train",), "DATASETS.TEST", ()]
-    training.main(arguments(), tiny_config(tmp_path, *names))
+    training.main(train_arguments(), tiny_config(tmp_path, *names))
     before = {path.name: path.read_bytes() for path in (tmp_path / "output").iterdir() if path.name != "log.txt"}
     assert {"config.yaml", "runs.json", "metrics.json", "model_final.pth"} <= before.keys()
     with pytest.raises(SystemExit, match="^error: --resume: .*shape"):
-        training.main(arguments("--resume"), tiny_config(tmp_path, *names, "MODEL.IFC.HIDDEN_DIM", 64))
+        training.main(train_arguments("--resume"), tiny_config(tmp_path, *names, "MODEL.IFC.HIDDEN_DIM", 64))
     after = {path.name: path.read_bytes() for path in (tmp_path / "output").iterdir() if path.name != "log.txt"}
     assert after == before
 
@@ -220,7 +213,7 @@ def test_expected_results_decide_the_status(data, tmp_path):
     expected = ["TEST.EXPECTED_RESULTS", [["segm", "AP", -10.0, 1.0]]]
     cfg = tiny_config(tmp_path, "DATASETS.TEST", (f"{PREFIX}_val",), *expected)
     with pytest.raises(SystemExit) as end:
-        training.main(arguments("--eval-only"), cfg)
+        training.main(train_arguments("--eval-only"), cfg)
     assert end.value.code == 1
 
 
@@ -239,7 +232,7 @@ def test_a_frame_that_breaks_is_said_after_the_results_are_written(data, tmp_pat
     with pytest.raises(
         SystemExit, match="error: .* video 2 could be read in part only: .*00001/00003.jpg: not readable"
     ):
-        training.main(arguments("--eval-only"), cfg)
+        training.main(train_arguments("--eval-only"), cfg)
     results = json.loads((tmp_path / "output" / "inference" / "results.json").read_text())
     assert {track["video_id"] for track in results} == {1, 2, 3}
     broken = [track["segmentations"] for track in results if track["video_id"] == 2]
@@ -250,12 +243,12 @@ def test_a_training_that_diverges_ends_with_one_line(data, tmp_path):
     opts = ["SOLVER.BASE_LR", "1e30", "SOLVER.CLIP_GRADIENTS.ENABLED", False, "SOLVER.MAX_ITER", 9]
     cfg = tiny_config(tmp_path, "DATASETS.TRAIN", (f"{PREFIX}_train",), "DATASETS.TEST", (), *opts)
     with pytest.raises(SystemExit, match=r"^error: iteration 1: .*total_loss.*not_finite_0000001_0\.pth"):
-        training.main(arguments(), cfg)
+        training.main(train_arguments(), cfg)
 
 
 def test_log_has_the_packages_own_messages(data, tmp_path):
     cfg = tiny_config(tmp_path, "DATASETS.TEST", (f"{PREFIX}_val",))
-    training.main(arguments("--eval-only"), cfg)
+    training.main(train_arguments("--eval-only"), cfg)
     for handler in logging.getLogger("ifc").handlers:
         if not handler.stream.closed:  # as those of other tests are
             handler.flush()

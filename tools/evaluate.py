@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`ifc eval`, under its earlier name."""
+"""`ifc eval` under another name."""
 
 from ifc.cli.main import alias
 

@@ -6,6 +6,7 @@ environment that holds both: ``make lock``. Versions that the present lock has a
 the lock first to get the newest of everything. Resolves with uv, fetched for this one run, for all platforms at once.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from ifc.cli.program import MENDABLE, command_line, one_clear_error
+from ifc.cli.program import MENDABLE, one_clear_error
 from ifc.ytvis.files import whole_file
 
 RESOLVER = "uv==0.13.8"
@@ -41,7 +42,7 @@ def wanted() -> list[str]:
 @one_clear_error((*MENDABLE, subprocess.CalledProcessError))
 def main() -> None:
     """Resolve and write the lock, whole or not at all."""
-    command_line(__doc__).parse_args()
+    argparse.ArgumentParser(description=__doc__).parse_args()
     with tempfile.TemporaryDirectory(prefix="lock-") as directory, whole_file(LOCK) as lock:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", directory, RESOLVER]
         subprocess.run(pip, check=True)

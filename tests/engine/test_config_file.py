@@ -121,6 +121,16 @@ def test_own_data_sets_that_cannot_be_used(tmp_path, own):
     assert error_of(tmp_path, *own_opts("own.json")).startswith("command line: Type mismatch")
 
 
+def test_own_config_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    opts = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""]
+    assert setup_config("base_ytvis.yaml", opts).dump() == setup_config(str(PUBLISHED / "base_ytvis.yaml"), opts).dump()
+    with pytest.raises(FileNotFoundError, match=r"^--config-file base_none.yaml: no such file, nor .*configs"):
+        setup_config("base_none.yaml", opts)
+    (tmp_path / "base_ytvis.yaml").write_text("VERSION: 2\nMODEL:\n  META_ARCHITECTURE: Ifc\nSEED: 3\n")
+    assert setup_config("base_ytvis.yaml", ["MODEL.DEVICE", "cpu"]).SEED == 3
+
+
 def test_missing_config_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"^--config-file nowhere/a.yaml: no such file$"):
         setup_config("nowhere/a.yaml", [])

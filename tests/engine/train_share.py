@@ -12,6 +12,7 @@ import signal
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from detectron2.config import CfgNode
@@ -21,8 +22,7 @@ from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from ifc.cli import training
-from ifc.cli.arguments import add_training_options
+from ifc.cli import main, training
 from ifc.data.loaders import build_train_loader
 from ifc.data.mapper import YTVISDatasetMapper
 from ifc.engine import Processes, Trainer, launch, setup_config
@@ -40,6 +40,13 @@ SCENARIOS = {
     ),
 }
 BATCH, STEPS, PERIOD, LOST_AT = 4, 6, 3, 4  # clips, steps, steps between checkpoints, the step in which one is killed
+
+
+def train_arguments(*words: str) -> Namespace:
+    """What `ifc train` with these words hands to `training.run`."""
+    with patch.object(training, "run") as run:
+        main.main(["train", *words])
+    return run.call_args.args[0]
 
 
 def opts(world_size: int, folder: Path) -> list[str]:
@@ -150,8 +157,8 @@ def compare_gradients_and_train(args: Namespace) -> None:
 if __name__ == "__main__":
     parser = ArgumentParser()
     parser.add_argument("--gradients", metavar="FOLDER")
-    add_training_options(parser)
-    arguments = parser.parse_args()
+    own, words = parser.parse_known_args()
+    arguments = Namespace(**vars(train_arguments(*words)), gradients=own.gradients)
     if arguments.gradients is None:
         training.Trainer = ShareTrainer
         training.run(arguments)

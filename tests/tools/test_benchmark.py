@@ -126,17 +126,17 @@ def test_loading_speed(run, monkeypatch, config, mappers):
 def test_help_and_the_metric_need_no_torch(tmp_path):
     assert "metric" in run_tool("benchmark.py", tmp_path, "--help").stdout
     found = run_tool("benchmark.py", tmp_path, "metric", "--json", "missing/numbers.json").stderr
-    assert "--json: found 'missing/numbers.json'" in found
+    assert "'--json': found 'missing/numbers.json'" in found
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ("inference", "--config-file"),
-        (f"{INFERENCE} --instances 0", "--instances: found '0'"),
-        (f"{INFERENCE} --input-size 0 64", "--input-size: found '0'"),
-        (f"{INFERENCE} --json missing/numbers.json", "--json: found 'missing/numbers.json'"),
-        (f"{INFERENCE} --warmup -1", "--warmup: found '-1'"),
+        (f"{INFERENCE} --instances 0", "'--instances': found '0'"),
+        (f"{INFERENCE} --input-size 0 64", "'--input-size': found '0'"),
+        (f"{INFERENCE} --json missing/numbers.json", "'--json': found 'missing/numbers.json'"),
+        (f"{INFERENCE} --warmup -1", "'--warmup': found '-1'"),
         (f"{INFERENCE} --window 0", "INPUT.SAMPLING_FRAME_NUM: found 0"),
         (f"{INFERENCE} --window 3 --stride 4", "MODEL.IFC.CLIP_STRIDE"),
         (f"{INFERENCE} --device tpu", "MODEL.DEVICE: found 'tpu'"),
@@ -154,4 +154,4 @@ def test_bad_options_end_with_one_clear_error(tool, capsys, arguments, message):
     with pytest.raises(SystemExit) as end:
         tool.main(arguments.split())
     text = str(end.value.code) if isinstance(end.value.code, str) else capsys.readouterr().err.splitlines()[-1]
-    assert message in text and "error: " in text and "\n" not in text
+    assert message in text and "error: " in text.lower() and "\n" not in text

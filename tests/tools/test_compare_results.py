@@ -100,4 +100,4 @@ def test_a_missing_file_and_a_wrong_score_are_errors(tool, write, tmp_path, caps
         with pytest.raises(SystemExit) as exit_info:
             tool.main([*options, options[-1], f"--score={score}"])
         assert exit_info.value.code == 2
-        assert f"--score: found '{score}', expected a finite number, 0 or more" in capsys.readouterr().err
+        assert f"'--score': found '{score}', expected a finite number, 0 or more" in capsys.readouterr().err

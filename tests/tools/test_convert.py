@@ -103,7 +103,7 @@ def test_annotation_programs(convert, capsys, command):
         ("png-to-ytvis vos --list none.txt --output o", "none.txt"),
         ("png-to-ytvis vos --list 0001.xml --output o", "expected one for each video that is listed"),
         ("png-to-ytvis vos --meta none.json --output o", "none.json"),
-        ("png-to-ytvis vos --workers 0 --output o", "--workers: found '0'"),
+        ("png-to-ytvis vos --workers 0 --output o", "'--workers': found '0'"),
         ("mots-png-to-ytvis vos images --workers 1 --output o", "found no such folder"),
         ("mots-png-to-ytvis instances images --categories 10=x --output o", "--categories: found '10=x', expected a"),
         ("mots-png-to-ytvis instances images --categories x --output o", "--categories: found 'x', expected N=NAME"),

@@ -22,9 +22,9 @@ from pathlib import Path
 import detectron2
 import pytest
 import torch
-from tools.loading import TOOLS, load_tool
+from tools.bare_python import TOOLS
 
-tool = load_tool("install_detectron2")
+from ifc.cli import install_detectron2 as tool
 
 MINIATURE = {
     "LICENSE": "Apache License\n",

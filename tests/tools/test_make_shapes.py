@@ -50,11 +50,11 @@ def test_video_shows_the_first_video_of_the_seed(make_shapes, tmp_path):
         ("--seed 1", "--output, --video or both"),
         ("--seed 1 --output o --split val", "--output needs --split and --videos"),
         ("--seed 1 --video v.mp4 --coco", "need --output"),
-        ("--seed 1 --output o --split val --videos 1 --coco --coco-stride 0", "--coco-stride: found '0'"),
+        ("--seed 1 --output o --split val --videos 1 --coco --coco-stride 0", "'--coco-stride': found '0'"),
         ("--seed -1 --output o --split val --videos 1", "seed: found -1"),
         ("--seed 1 --output o --split a/b --videos 1", "split: found 'a/b'"),
         ("--seed 1 --video v.mp4 --size 4 4", "height: found 4"),
-        ("--seed 1 --video v.mp4 --frame-rate 0", "--frame-rate: found '0', expected"),
+        ("--seed 1 --video v.mp4 --frame-rate 0", "'--frame-rate': found '0', expected"),
     ],
 )
 def test_bad_options_end_with_one_clear_error(make_shapes, tmp_path, monkeypatch, capsys, options, message):

@@ -42,7 +42,7 @@ def test_split_and_the_same_again_from_its_list(split, source, tmp_path, capsys)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("small.json --output out --val-fraction 1", "--val-fraction: found '1'"),
+        ("small.json --output out --val-fraction 1", "'--val-fraction': found '1'"),
         ("small.json --output out --val-videos 2", "found 2, expected 1 to 1 of 2 videos"),
         ("none.json --output out", "none.json"),
         ("small.json --output out --named ifc-dev-ovis", "found 2 videos, expected the 607 of OVIS"),

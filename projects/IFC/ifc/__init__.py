@@ -12,7 +12,13 @@ from typing import Any
 
 from wrapt import when_imported
 
-_HOMES = {"Ifc": "meta_arch", "VideoSegmenter": "predictor", "add_ifc_config": "config", "load": "pretrained", "__version__": "version"}
+_HOMES = {
+    "Ifc": "meta_arch",
+    "VideoSegmenter": "predictor",
+    "add_ifc_config": "config",
+    "load": "pretrained",
+    "__version__": "version",
+}
 
 __all__ = ["Ifc", "VideoSegmenter", "add_ifc_config", "load"]
 

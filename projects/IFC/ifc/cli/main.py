@@ -4,11 +4,13 @@
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Annotated
 
 import typer
 
-from . import evaluate
-from .program import print_anything
+from ..version import __version__
+from . import benchmark, convert, data, demo, install_detectron2, model, results
+from .program import KEYS_LAST, SeveralValues, print_anything
 
 app = typer.Typer(
     help="Video instance segmentation: find every object of a video, follow it, give its class and its masks.",
@@ -17,12 +19,44 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-app.command("eval")(evaluate.evaluate)
+app.command("train", context_settings=KEYS_LAST)(model.train)
+app.command("eval")(results.evaluate)
+
+datasets = typer.Typer(
+    no_args_is_help=True, help="Check, split, convert and make data sets; compare and submit results."
+)
+for _name in ("check", "split", "shapes", "long"):
+    datasets.command(_name)(getattr(data, _name))
+datasets.command("clips", context_settings=KEYS_LAST)(data.clips)
+datasets.add_typer(convert.app, name="convert")
+datasets.command("compare")(results.compare)
+datasets.command("submit")(results.submit)
+app.add_typer(datasets, name="data")
+
+app.add_typer(benchmark.app, name="benchmark")
+app.command("plot")(model.plot)
+app.command("strip")(model.strip)
+app.command("analyze", context_settings=KEYS_LAST)(model.analyze)
+app.command("demo", hidden=True, cls=SeveralValues, context_settings=KEYS_LAST)(demo.demo)
+
+
+@app.command(
+    "install-detectron2",
+    help=install_detectron2.__doc__,
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True},
+)
+def _install_detectron2(words: Annotated[list[str], typer.Argument()] = ()) -> None:
+    install_detectron2.main(list(words), "ifc install-detectron2")  # which reads its options where there is no Typer
 
 
 @app.callback()
-def begin() -> None:
-    print_anything()
+def _begin(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(f"ifc {__version__}")
+        raise typer.Exit()
 
 
 def main(argv: Sequence[str] | None = None, command: Sequence[str] = ()) -> None:
@@ -31,6 +65,7 @@ def main(argv: Sequence[str] | None = None, command: Sequence[str] = ()) -> None
     Raises:
         SystemExit: with a status that is not 0.
     """
+    print_anything()
     try:
         app([*command, *(sys.argv[1:] if argv is None else argv)], prog_name="ifc")
     except SystemExit as end:

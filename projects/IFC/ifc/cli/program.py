@@ -5,7 +5,6 @@ Exit status: 0, done; 1, ended by an error, or done and faults were found; 2, op
 interrupted.
 """
 
-import argparse
 import contextlib
 import math
 import os
@@ -31,35 +30,14 @@ def one_clear_error(kinds: tuple[type[Exception], ...] = MENDABLE) -> Iterator[N
     try:
         yield
     except kinds as error:
-        sys.exit("error: " + " ".join(str(error).split()))
+        mend = ": `ifc install-detectron2` installs it" if getattr(error, "name", None) == "detectron2" else ""
+        sys.exit("error: " + " ".join(str(error).split()) + mend)
 
 
 def print_anything() -> None:
     """Let names that the terminal cannot show be printed, as escapes."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")
-
-
-def command_line(doc: str) -> argparse.ArgumentParser:
-    """A parser whose --help is a program's docstring: its first paragraph, the options, and the rest.
-
-    It begins a program, so names that the terminal cannot show are printed as escapes from here on.
-    """
-    print_anything()
-    description, _, details = doc.partition("\n\n")
-    return argparse.ArgumentParser(
-        description=description, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-
-
-def add_workers(parser: argparse.ArgumentParser) -> None:
-    """Add --workers, the number of processes."""
-    text = "processes to use (default: all cores)"
-    parser.add_argument("--workers", type=positive, default=os.cpu_count(), metavar="N", help=text)
-
-
-class BadValue(argparse.ArgumentTypeError, typer.BadParameter):
-    """A value that does not fit its option."""
 
 
 def _number(parse: Callable, fits: Callable[[float], bool], expected: str) -> Callable[[str], float]:
@@ -69,7 +47,7 @@ def _number(parse: Callable, fits: Callable[[float], bool], expected: str) -> Ca
         except ValueError:
             number = math.nan
         if not fits(number):
-            raise BadValue(f"found {text!r}, expected {expected}")
+            raise typer.BadParameter(f"found {text!r}, expected {expected}")
         return number
 
     return read
@@ -84,11 +62,22 @@ probability = _number(float, lambda x: 0 <= x <= 1, "a number from 0 to 1")
 video_rate = _number(float, lambda x: 0.001 <= x <= 1000, "0.001 to 1000 frames a second")
 
 
+def one_of(*choices: str) -> Callable[[str], str]:
+    """What reads one of `choices`."""
+
+    def read(text: str) -> str:
+        if text not in choices:
+            raise typer.BadParameter(f"found {text!r}, expected one of {', '.join(choices)}")
+        return text
+
+    return read
+
+
 def new_file(text: str) -> Path:
     """A file to write when all is done, in a folder that exists now."""
     path = Path(text)
     if path.is_dir() or not path.resolve().parent.is_dir():
-        raise BadValue(f"found {text!r}, expected a file in a folder that exists")
+        raise typer.BadParameter(f"found {text!r}, expected a file in a folder that exists")
     return path
 
 
@@ -110,8 +99,7 @@ class SeveralValues(TyperCommand):
         for word in args:
             if word.startswith("-"):
                 option = word if word in lists else None
-            if option is None:
-                spread.append(word)
-            elif word != option:
-                spread += [option, word]
+            elif option is not None and spread[-1] != option:
+                spread.append(option)
+            spread.append(word)
         return super().parse_args(ctx, spread)

@@ -35,7 +35,7 @@ EXPECTED = (FloatingPointError, IncompleteResultsError, OSError)  # what may end
 
 
 def run(args: Namespace) -> None:
-    """Start the processes that `args` (see `add_training_options`) asks for, and wait for them; or be the one of a
+    """Start the processes that `args` (see `model.train`) asks for, and wait for them; or be the one of a
     group that torchrun or srun has started.
     """
     with one_clear_error():

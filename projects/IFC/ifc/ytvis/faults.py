@@ -21,6 +21,20 @@ KINDS = {
 }
 
 
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a json's areas and boxes may be from the masks'.
+
+    Attributes:
+        area: the share of the mask's pixels; at least 2 pixels are allowed, and for polygons half a pixel for each
+            pixel of outline, as there are several ways to fill one.
+        box: for each of the four sides, in pixels; some count the last column and row and some do not.
+    """
+
+    area: float = 0.01
+    box: float = 1.0
+
+
 @dataclass(frozen=True, slots=True)  # there may be millions
 class Fault:
     """One fault and its place.

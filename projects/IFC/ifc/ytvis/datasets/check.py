@@ -14,7 +14,7 @@ from pycocotools import mask as mask_utils
 from ..masks import outline
 from ..parallel import map_videos
 from ..values import brief, is_list
-from ..faults import Fault, FaultLog
+from ..faults import Fault, FaultLog, Tolerance
 from ..images import BadImageError, check_image
 from ..files import read_json
 from ..format import Structure, Video, annotation_log, read_structure, shown_id
@@ -22,20 +22,6 @@ from ..ground_truth import AnnotatedTrack, read_annotation
 
 POLYGON_MARGIN = 1.0  # by which a polygon may leave the frame, in pixels: annotators round
 SIDES = ("left", "top", "right", "bottom")
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far a json's areas and boxes may be from the masks'.
-
-    Attributes:
-        area: the share of the mask's pixels; at least 2 pixels are allowed, and for polygons half a pixel for each
-            pixel of outline, as there are several ways to fill one.
-        box: for each of the four sides, in pixels; some count the last column and row and some do not.
-    """
-
-    area: float = 0.01
-    box: float = 1.0
 
 
 @dataclass(frozen=True)

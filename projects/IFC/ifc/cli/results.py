@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ifc eval`."""
+"""What is done with files of results: `ifc eval`, `ifc data submit` and `ifc data compare`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..ytvis.files import refuse_input, write_json
-from .program import finite, new_file, one_clear_error, positive
+from .program import amount, finite, new_file, one_clear_error, positive
 
 REPORT_FILE = "report.html"
+GroundTruth = Annotated[str, typer.Option(metavar="FILE", help="annotations in YouTube-VIS's json format")]
+JsonFile = Annotated[Path | None, typer.Option(parser=new_file, metavar="FILE", help="write the numbers, too")]
 
 
 @one_clear_error()
 def evaluate(
-    gt: Annotated[str, typer.Option(metavar="FILE", help="annotations in YouTube-VIS's json format")],
+    gt: GroundTruth,
     results: Annotated[str, typer.Option(metavar="FILE", help="results.json")],
-    json: Annotated[
-        Path | None, typer.Option(parser=new_file, metavar="FILE", help="write the numbers to this file")
-    ] = None,
+    json: JsonFile = None,
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help=f"write {REPORT_FILE} to this folder, made if missing")
     ] = None,
@@ -102,3 +103,66 @@ def evaluate(
         print(f"report: {path}")
     if json:
         write_json(json, numbers.to_json(errors=bool(report), tracking=tracking), indent=1)
+
+
+@one_clear_error()
+def submit(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="results.json")],
+    split: Annotated[str, typer.Option("--for", metavar="FILE", help="the split's json, as valid.json")],
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="zip to write", show_default="results.zip beside it")
+    ] = None,
+) -> None:
+    """Check results against a split and zip them as the challenges' servers take them.
+
+    \b
+    Example:
+        ifc data submit output/inference/results.json --for datasets/ytvis_2019/valid.json
+
+    All faults are listed, each with its place; then nothing is written and the exit code is 1. The zip has the file as
+    it is, as results.json at its root. Needs no torch: NumPy and pycocotools are enough.
+    """
+    from ..ytvis.ground_truth import read_ground_truth
+    from ..ytvis.metric.submission import SubmissionError, write_submission
+
+    output = output or results.parent / f"{results.stem}.zip"
+    ground_truth = read_ground_truth(split)
+    try:
+        remarks = write_submission(results, ground_truth, output)
+    except SubmissionError as error:
+        print(*error.faults, sep="\n", file=sys.stderr)
+        raise ValueError(f"{len(error.faults)} faults, {output} not written") from error
+    for remark in remarks:
+        print(f"note: {remark}")
+    size, num_videos = output.stat().st_size / 2**20, len(ground_truth.videos)
+    print(f"{output}: {size:.2f} MiB, {num_videos} videos in the split, no faults")
+
+
+@one_clear_error()
+def compare(
+    gt: GroundTruth,
+    first: Annotated[str, typer.Argument(metavar="FIRST", help="results.json")],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="results.json")],
+    score: Annotated[float, typer.Option(parser=amount, metavar="SCORE", help="of the tracks that are paired")] = 0.3,
+    json: JsonFile = None,
+) -> None:
+    """Say how far two results files of one data set are apart: in AP, and track by track.
+
+    \b
+    Example:
+        ifc data compare --gt datasets/shapes/val.json float32/inference/results.json bfloat16/inference/results.json
+
+    For two ways to run one model (another precision, other hardware, other code) AP alone says little: it is lost and
+    won by chance. Therefore the tracks of the first file with a score of --score or more are paired with those of the
+    second of the same video and class, one to one with the largest total IoU; a track without a partner counts with
+    IoU 0. Needs no torch and no model.
+    """
+    from ..ytvis.metric.comparison import compare_results
+    from ..ytvis.reports.text import comparison_text
+
+    if json is not None:
+        refuse_input(json, [gt, first, second])
+    report = compare_results(gt, first, second, score)
+    print(comparison_text(report, score))
+    if json is not None:
+        write_json(json, report, indent=2)

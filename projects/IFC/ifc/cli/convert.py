@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ifc data convert …`, a command a format."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..ytvis.files import refuse_input, write_json
+from .program import ALL_CORES, SeveralValues, Workers, one_clear_error
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""Convert data sets of videos to YouTube-VIS's json, and back to label maps.
+
+    \b
+    Examples:
+        ifc data convert davis-to-ytvis DAVIS --list DAVIS/ImageSets/2017/val.txt --output davis_val.json
+        ifc data convert youtube-vos-to-ytvis youtube_vos/train --output youtube_vos_train.json
+        ifc data convert mots-png-to-ytvis KITTI-MOTS/instances KITTI-MOTS/training/image_02 --output kitti.json
+        ifc data convert cvat-to-ytvis export/annotations.xml --frames my_frames --output my.json
+        ifc data convert ytvis-to-png my.json --output my_pngs
+
+    The json's file_names are relative to the folder that the program prints. Each command has its own --help.""",
+)
+
+JsonFile = Annotated[str, typer.Option("--output", metavar="FILE", help="the json to write")]
+NewFolder = Annotated[str, typer.Option("--output", metavar="DIR", help="the folder to write, which may not exist yet")]
+Frames = Annotated[str, typer.Option(metavar="DIR", help="folder with a folder of frames for each video")]
+Sequences = Annotated[str, typer.Argument(metavar="IMAGES", help="folder with a folder of frames for each sequence")]
+Ytvis = Annotated[str, typer.Argument(metavar="JSON", help="in YouTube-VIS's format")]
+Categories = Annotated[
+    list[str],
+    typer.Option(metavar="N=NAME", help="numbers and names of the classes", show_default="1=car 2=pedestrian"),
+]
+OnlyAnnotated = Annotated[
+    bool, typer.Option("--only-annotated", help="leave out the frames without PNG, whose masks would be null")
+]
+
+
+def _each(workers: int) -> Callable:
+    """What does something for each of many videos, in processes."""
+    from ..ytvis.parallel import map_videos
+
+    return partial(map_videos, num_workers=workers, description="videos")
+
+
+@one_clear_error()
+def from_png(
+    context: typer.Context,
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="folder with Annotations and JPEGImages")],
+    output: JsonFile,
+    list: Annotated[
+        str | None, typer.Option(metavar="FILE", help="the videos to convert, a name a line", show_default="all")
+    ] = None,
+    resolution: Annotated[
+        str | None, typer.Option(metavar="NAME", help="DAVIS's folder of videos", show_default="480p if there is one")
+    ] = None,
+    meta: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="the objects' categories", show_default="ROOT/meta.json if it exists"),
+    ] = None,
+    void: Annotated[int | None, typer.Option(metavar="N", help="an index that is no object, besides 0")] = None,
+    only_annotated: OnlyAnnotated = False,
+    workers: Workers = ALL_CORES,
+) -> None:
+    """DAVIS, YouTube-VOS, MOSE: indexed PNGs."""
+    from ..ytvis.convert import indexed_png
+
+    refuse_input(output, filter(None, [list, meta, root / "meta.json"]))
+    videos = None if list is None else indexed_png.read_list(list)
+    _, frames = indexed_png.find_folders(root, resolution)
+    options = {"resolution": resolution, "meta_file": meta, "void": void, "each": _each(workers)}
+    found = indexed_png.read_indexed_png(root, videos=videos, **options)
+    _write(context, output, found, frames, only_annotated)
+
+
+for _name in ("png-to-ytvis", "davis-to-ytvis", "youtube-vos-to-ytvis", "mose-to-ytvis"):
+    app.command(_name)(from_png)
+
+
+@app.command("mots-png-to-ytvis", cls=SeveralValues)
+@one_clear_error()
+def from_mots_png(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="INSTANCES", help="folder of the annotations")],
+    frames: Sequences,
+    output: JsonFile,
+    categories: Categories = (),
+    only_annotated: OnlyAnnotated = False,
+    workers: Workers = ALL_CORES,
+) -> None:
+    """MOTS and KITTI-MOTS: PNGs of 16 bits."""
+    from ..ytvis.convert import mots
+
+    _from_mots(mots.read_mots_png, context, source, frames, output, categories, only_annotated, workers)
+
+
+@app.command("mots-txt-to-ytvis", cls=SeveralValues)
+@one_clear_error()
+def from_mots_text(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="TEXTS", help="folder of the annotations")],
+    frames: Sequences,
+    output: JsonFile,
+    categories: Categories = (),
+    workers: Workers = ALL_CORES,
+) -> None:
+    """MOTS and KITTI-MOTS: SEQUENCE.txt or SEQUENCE/gt/gt.txt."""
+    from ..ytvis.convert import mots
+
+    _from_mots(mots.read_mots_text, context, source, frames, output, categories, False, workers)
+
+
+def _from_mots(
+    read: Callable,
+    context: typer.Context,
+    source: str,
+    frames: str,
+    output: str,
+    categories: Sequence[str],
+    only_annotated: bool,
+    workers: int,
+) -> None:
+    from ..ytvis.convert import mots
+
+    numbers = mots.read_categories(categories) if categories else mots.CATEGORIES
+    _write(context, output, (read(source, frames, numbers, _each(workers)), numbers, []), frames, only_annotated)
+
+
+@app.command("cvat-to-ytvis")
+@one_clear_error()
+def from_cvat(
+    context: typer.Context,
+    source: Annotated[list[str], typer.Argument(metavar="XML", help="one export for each video")],
+    frames: Frames,
+    output: JsonFile,
+) -> None:
+    """CVAT for video 1.1: boxes, polygons and masks."""
+    from ..ytvis.convert import cvat
+
+    refuse_input(output, source)
+    _write(context, output, (*cvat.read_cvat(source, frames), []), frames)
+
+
+@app.command("label-studio-to-ytvis")
+@one_clear_error()
+def from_label_studio(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="JSON", help="the export, format JSON")],
+    frames: Frames,
+    output: JsonFile,
+) -> None:
+    """Label Studio's video rectangles."""
+    from ..ytvis.convert import label_studio
+
+    refuse_input(output, [source])
+    _write(context, output, label_studio.read_label_studio(source, frames), frames)
+
+
+@app.command("ytvis-to-png")
+@one_clear_error()
+def to_png(source: Ytvis, output: NewFolder, workers: Workers = ALL_CORES) -> None:
+    """Indexed PNGs with DAVIS's palette, and meta.json."""
+    from ..ytvis.convert import indexed_png
+
+    _report(output, indexed_png.write_indexed_png(source, output, _each(workers)))
+
+
+@app.command("ytvis-to-mots-png")
+@one_clear_error()
+def to_mots_png(source: Ytvis, output: NewFolder, workers: Workers = ALL_CORES) -> None:
+    """MOTS's PNGs of 16 bits."""
+    from ..ytvis.convert import mots
+
+    _report(output, mots.write_mots_png(source, output, _each(workers)))
+
+
+@app.command("ytvis-to-mots-txt")
+@one_clear_error()
+def to_mots_text(source: Ytvis, output: NewFolder, workers: Workers = ALL_CORES) -> None:
+    """MOTS's text, a file a sequence."""
+    from ..ytvis.convert import mots
+
+    _report(output, mots.write_mots_text(source, output, _each(workers)))
+
+
+def _write(
+    context: typer.Context,
+    output: str,
+    found: tuple[Sequence[Any], dict[str, int], Sequence[str]],
+    frames: str | Path,
+    only_annotated: bool = False,
+) -> None:
+    """Write the videos, categories and remarks that were found, and say so."""
+    from ..ytvis.tracked_video import ytvis_content
+
+    videos, categories, remarks = found
+    content = ytvis_content(videos, categories, f"converted by {context.info_name}", only_annotated)
+    Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
+    write_json(output, content, separators=(",", ":"))
+    blank = sum(video.annotated.count(False) for video in videos)
+    if blank:
+        what = "were left out" if only_annotated else "have null masks (--only-annotated leaves them out)"
+        remarks = [*remarks, f"{blank} frames without annotation {what}"]
+    _report(output, remarks)
+    print(f"{len(videos)} videos, {len(content['annotations'])} tracks, {len(categories)} categories")
+    print(f"file_names are relative to {frames}")
+
+
+def _report(output: str, remarks: Iterable[str]) -> None:
+    """Say what was written, and what is to be said of it."""
+    for remark in remarks:
+        print(f"note: {remark}")
+    print(output)
