@@ -66,7 +66,7 @@ setup(
         "timm": TIMM,
         "tracking": TRACKING,
         "dev": [
-            *("hypothesis>=6.100", "import-linter>=2.1", "pytest>=8", "ruff>=0.17,<0.18"),
+            *("build>=1.5", "hypothesis>=6.100", "import-linter>=2.1", "pytest>=8", "ruff>=0.17,<0.18"),
             *DOCS,
             *FAST_COCO,
             *HUB,

@@ -60,22 +60,30 @@ def test_lock_names_no_index() -> None:
     assert not re.search(r"://|--(extra-)?index|--find-links| @ ", lock)
 
 
-def test_wheel_holds_the_whole_package(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    package = ROOT / "projects" / "IFC" / "ifc"
-    shutil.copytree(package, source / "projects" / "IFC" / "ifc", ignore=shutil.ignore_patterns("__pycache__"))
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel of a copy of the sources."""
+    source = tmp_path_factory.mktemp("source")
+    shutil.copytree(ROOT / "projects", source / "projects", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, source)
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", tmp_path, source],
-        check=True,
-        cwd=tmp_path,
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist"], check=True, cwd=source
     )
-    (wheel,) = tmp_path.glob("*.whl")
+    (wheel,) = (source / "dist").iterdir()
+    return wheel
+
+
+def test_wheel_holds_the_whole_package(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        names = [name for name in archive.namelist() if ".dist-info/" not in name]
-    files = [*package.rglob("*.py"), package / "py.typed"]
-    assert sorted(names) == sorted(str(path.relative_to(package.parent)) for path in files)
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    folders = {"ifc": ROOT / "projects" / "IFC" / "ifc", "ifc/configs": ROOT / "projects" / "IFC" / "configs"}
+    assert names == {
+        f"{package}/{path.relative_to(folder).as_posix()}"
+        for package, folder in folders.items()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
 
 
 def fake_python(folder: Path, version: tuple[int, int]) -> Path:
