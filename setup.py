@@ -12,6 +12,7 @@ DOCS = ["furo>=2025.12", "myst-parser>=4", "sphinx>=8.1"]  # the site of docs/; 
 FAST_COCO = ["faster-coco-eval>=1.6"]  # AP of COCO test sets; pycocotools does it otherwise
 HUB = ["huggingface_hub>=2.4"]  # ifc.load("hf://owner/name")
 ONNX = ["onnx>=1.23", "onnxruntime>=1.23", "onnxscript>=0.7"]  # ifc export, and what it exports
+SUPERVISION = ["supervision>=0.31"]  # frame.to_supervision(); those before 0.30 bring opencv-python, see below
 TIMM = ["timm>=1.0.31"]  # backbones
 TRACKING = ["trackeval>=1.3"]  # HOTA, IDF1 and MOTA
 
@@ -63,6 +64,7 @@ setup(
         "fast-coco": FAST_COCO,
         "hub": HUB,
         "onnx": ONNX,
+        "supervision": SUPERVISION,
         "timm": TIMM,
         "tracking": TRACKING,
         "dev": [
@@ -71,6 +73,7 @@ setup(
             *FAST_COCO,
             *HUB,
             *ONNX,
+            *SUPERVISION,
             *TIMM,
             *TRACKING,
         ],

@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -154,6 +155,28 @@ def test_masks_of_a_frame_as_arrays(segmenter, frames):
     for array, rle in zip(arrays, frame.masks.values(), strict=True):
         assert encode(np.asfortranarray(array.astype(np.uint8)))["counts"].decode() == rle["counts"]
     assert replace(frame, masks={}).arrays().shape == (0, HEIGHT, WIDTH)
+
+
+def test_frame_for_supervision(segmenter, frames):
+    frame = next(segmenter.stream(frames))
+    detections = frame.to_supervision()
+    assert len(detections) == len(frame.masks) > 1
+    assert detections.tracker_id.tolist() == list(frame.masks)
+    np.testing.assert_array_equal(detections.mask, frame.arrays())
+    for number, (i, mask) in enumerate(zip(frame.masks, frame.arrays(), strict=True)):
+        rows, columns = np.nonzero(mask)
+        box = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        assert detections.xyxy[number].tolist() == list(box)
+        assert detections.confidence[number] == frame.scores[i]
+        assert detections.class_id[number] == frame.labels[i]
+        assert detections["class_name"][number] == segmenter.classes.names[frame.labels[i]]
+    assert len(replace(frame, masks={}).to_supervision()) == 0
+
+
+def test_supervision_that_is_missing_is_named(segmenter, frames, monkeypatch):
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(ImportError, match=r"pip install .*supervision"):
+        next(segmenter.stream(frames)).to_supervision()
 
 
 def test_stream_hands_out_frames_while_the_video_goes_on(segmenter, frames):

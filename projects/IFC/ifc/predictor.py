@@ -147,10 +147,10 @@ class VideoSegmenter:
             raise ValueError(f"frames_at_once: found {frames_at_once}, expected at least 1")
         frames, size = self._read(video, frames_ahead)
         stream, classes, waiting = self.model.inference.stream(size), {}, iter(frames)
-        settings = self.model.inference.settings
+        context = self.model.inference.settings, size, self.classes.names
         while batch := list(itertools.islice(waiting, frames_at_once)):
-            yield from with_classes(stream.push(batch), stream.running_instances(), classes, settings, size)
-        yield from with_classes(stream.finish(), None, classes, settings, size)
+            yield from with_classes(stream.push(batch), stream.running_instances(), classes, *context)
+        yield from with_classes(stream.finish(), None, classes, *context)
         if frames.error is not None:
             raise frames.error
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a program of one's own gets of a stream: frames with masks, classes and scores, and the instances that ended."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -12,6 +15,9 @@ from .live_instances import FinishedInstances
 from .results import classes_of_tracks
 from .settings import InferenceSettings
 from .video import StreamOutput
+
+if TYPE_CHECKING:
+    import supervision
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class SegmentedFrame:
         masks: instance id → mask at the frame's size. The ids stay the same through the video.
         labels: instance id → contiguous class, the most probable one so far.
         scores: instance id → that class's probability so far. Both are final with the instance's last frame.
+        class_names: the name of each contiguous class.
         ended: the instances that no later frame shows, with what is final of them.
     """
 
@@ -49,6 +56,7 @@ class SegmentedFrame:
     masks: dict[int, Rle]
     labels: dict[int, int]
     scores: dict[int, float]
+    class_names: Sequence[str] = field(repr=False)
     ended: list[EndedInstance] = field(default_factory=list)
 
     def arrays(self) -> np.ndarray:
@@ -57,6 +65,29 @@ class SegmentedFrame:
             return np.zeros((0, *self.size), dtype=bool)
         return coco_mask.decode(list(self.masks.values())).transpose(2, 0, 1).astype(bool)
 
+    def to_supervision(self) -> supervision.Detections:
+        """The instances for supervision: `xyxy`, `mask`, `class_id`, `confidence`, `tracker_id` and, as
+        `data["class_name"]`, the names.
+
+        Raises:
+            ImportError: if supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            message = f"to_supervision: needs supervision: pip install 'detectron2-ifc[supervision]' ({error})"
+            raise ImportError(message) from error
+        boxes = coco_mask.toBbox(list(self.masks.values())).reshape(-1, 4)  # x, y, width, height
+        labels = [self.labels[i] for i in self.masks]
+        return supervision.Detections(
+            xyxy=np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]),
+            mask=self.arrays(),
+            class_id=np.array(labels, dtype=int),
+            confidence=np.array([self.scores[i] for i in self.masks], dtype=float),
+            tracker_id=np.array(list(self.masks), dtype=int),
+            data={"class_name": np.array([self.class_names[label] for label in labels], dtype=str)},
+        )
+
 
 def with_classes(
     output: StreamOutput,
@@ -64,6 +95,7 @@ def with_classes(
     classes: dict[int, tuple[int, float]],
     settings: InferenceSettings,
     size: tuple[int, int],
+    class_names: Sequence[str],
 ) -> Iterator[SegmentedFrame]:
     """The frames, of `size` (height, width), that became final. `classes` has the label and score of each instance, as
     long as frames with it may come: here it learns of those that ended and of those that are `running`, and forgets
@@ -81,6 +113,6 @@ def with_classes(
         labels, scores = ({i: classes[i][part] for i in frame.masks} for part in range(2))
         # An instance ends where a frame does, the last of those that came with it.
         is_last = frame is output.frames[-1]
-        yield SegmentedFrame(frame.index, size, frame.masks, labels, scores, ended if is_last else [])
+        yield SegmentedFrame(frame.index, size, frame.masks, labels, scores, class_names, ended if is_last else [])
     for i in classes.keys() - ([] if running is None else running.ids.tolist()):
         del classes[i]
