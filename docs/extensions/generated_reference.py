@@ -13,6 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 CONFIG = Path(__file__).parents[2] / "projects" / "IFC" / "ifc" / "config.py"
+HELP_WIDTH = 80  # characters, for which a page has room
 TITLE_WORDS = 2  # a comment of so many words at most, on a line of its own, is a title
 
 
@@ -77,7 +78,7 @@ def command_help(command, name: str) -> str:
     """The help of a command and of its subcommands, as Markdown."""
     import click
 
-    context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
+    context = click.Context(command, info_name=name, **command.context_settings | {"terminal_width": HELP_WIDTH})
     parts = [f"## `{name}`\n\n```text\n{command.get_help(context)}\n```"]
     parts += [command_help(sub, f"{name} {word}") for word, sub in getattr(command, "commands", {}).items()]
     return "\n\n".join(parts)
