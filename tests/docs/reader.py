@@ -16,12 +16,13 @@ SIZE = HEIGHT, WIDTH = 96, 144
 
 
 def what_a_reader_brings(root: Path) -> None:
-    """video.mp4 and, in videos/, two more; my_frames/ and cvat/, a CVAT export of each; OVIS's annotations."""
+    """A video and, in videos/, two more; in my_frames/ labeled ones, with the exports; OVIS's annotations."""
     (root / "videos").mkdir()
     for seed, name in enumerate(("video.mp4", "videos/morning.mp4", "videos/evening.mp4"), start=15):
         write_video(root / name, seed)
     for number in range(6):
         write_labeled_video(root, f"clip{number}", seed=number)
+    write_label_studio_export(root / "export.json", [f"clip{number}" for number in range(6)])
     write_ovis(root / "datasets" / "ovis")
 
 
@@ -58,6 +59,22 @@ def polygon(frame: int, mask: np.ndarray) -> str:
         return f'<polygon frame="{frame}" outside="1" points="0,0;0,1;1,1"/>'
     points = ";".join(f"{x},{y}" for x, y in outline[:, 0])
     return f'<polygon frame="{frame}" outside="0" occluded="0" keyframe="1" points="{points}"/>'
+
+
+def write_label_studio_export(path: Path, names: list[str]) -> None:
+    """A rectangle that stays, in each of the videos of these names."""
+    box = {"frame": 1, "enabled": True, "time": 0, "x": 20, "y": 20, "width": 40, "height": 40, "rotation": 0}
+    value = {"framesCount": 4, "duration": 0.4, "sequence": [box], "labels": ["disk"]}
+    result = [{"id": "r0", "type": "videorectangle", "from_name": "box", "to_name": "video", "value": value}]
+    tasks = [
+        {
+            "id": number,
+            "data": {"video": f"/data/upload/1/0a1b2c3d-{name}.mp4"},
+            "annotations": [{"id": number, "was_canceled": False, "result": result}],
+        }
+        for number, name in enumerate(names)
+    ]
+    path.write_text(json.dumps(tasks))
 
 
 def write_ovis(folder: Path) -> None:

@@ -6,6 +6,7 @@ In this process, as far as they are programs of this repository: a Python of its
 
 import glob
 import logging
+import re
 import runpy
 import shlex
 import subprocess
@@ -16,8 +17,9 @@ import pytest
 import torch
 from docs.pages import DOCS, blocks, page_names
 from docs.reader import what_a_reader_brings
+from typer.main import get_command
 
-from ifc.cli.main import main
+from ifc.cli.main import app, main
 
 ROOT = DOCS.parent
 SHELL = {"cat", "cp", "ls", "mkdir"}  # programs of the system that a page may call
@@ -71,6 +73,27 @@ def run(words: list[str]) -> None:
     else:
         assert program in SHELL, f"{program}: neither ifc nor python nor one of {SHELL}"
         subprocess.run(words, check=True)
+
+
+def unknown(words: list[str]) -> list[str]:
+    """Those of the words behind `ifc` that are neither a command nor one of its options."""
+    command, words = get_command(app), words[1:]
+    if words[0] in {"app", "export", "info", "segment", "view"}:  # being written
+        return []
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    options = {"-h", "--help", *(name for parameter in command.params for name in parameter.opts)}
+    is_no_command = bool(getattr(command, "commands", {})) and words and not words[0].startswith("-")
+    return words[:1] if is_no_command else [word for word in words if word.startswith("-") and word not in options]
+
+
+@pytest.mark.parametrize("page", page_names())
+def test_what_a_page_names_without_running_it_exists(page):
+    mentioned = [words for block in blocks(page) if block.language == "sh" for words in commands(block.code)]
+    mentioned += [shlex.split(code) for code in re.findall(r"`(ifc [^`]+)`", (DOCS / f"{page}.md").read_text())]
+    for words in mentioned:
+        if words[0] == "ifc" and words[1] != "install-detectron2":  # which has a parser of its own
+            assert unknown(words) == [], " ".join(words)
 
 
 @pytest.mark.parametrize("page", [page for page, to_run in TO_RUN.items() if to_run])
