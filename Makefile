@@ -52,7 +52,7 @@ $(VENV)/.locked: requirements.lock $(VENV)/.made
 		--requirement $(VENV)/headless.txt
 	@touch $@
 
-$(VENV)/.detectron2: tools/install_detectron2.py $(VENV)/.locked
+$(VENV)/.detectron2: projects/IFC/ifc/cli/install_detectron2.py $(VENV)/.locked
 	$(RUN) tools/install_detectron2.py
 	@touch $@
 
@@ -105,5 +105,5 @@ lock: $(VENV)/.installed
 	$(RUN) tools/make_lock.py
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find projects tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

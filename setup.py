@@ -45,6 +45,7 @@ setup(
         "jinja2>=3.1",
         "matplotlib>=3.9",
         "numpy>=1.26",
+        "packaging>=24",
         # detectron2's visualizer imports cv2. opencv-python's wheels need the system's libGL and X11, which servers
         # and containers lack; the headless ones have the same functions but for windows.
         "opencv-python-headless>=4.11",

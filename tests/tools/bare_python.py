@@ -14,23 +14,29 @@ import sys
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in os.environ["BLOCKED"].split():
-            raise ImportError(f"{name} is not there")
+        top = name.partition(".")[0]
+        if top in os.environ["BLOCKED"].split():
+            raise ModuleNotFoundError(f"{name} is not there", name=top)
 
 sys.meta_path.insert(0, Blocker())
 """
 
 
-def run_tool(tool: str | Path, folder: Path, *arguments: object, blocked: str = "") -> subprocess.CompletedProcess:
-    """Run `tool` of tools/ in `folder`, without torch, detectron2 and what else is `blocked`, on an ASCII terminal."""
+def run_tool(
+    tool: str | Path, folder: Path, *arguments: object, blocked: str = "", unblocked: str = ""
+) -> subprocess.CompletedProcess:
+    """Run `tool` of tools/, or `ifc`, in `folder`, without torch, detectron2 and what else is `blocked` but for what is
+    `unblocked`, on an ASCII terminal."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     (site / "sitecustomize.py").write_text(BLOCKER)
+    missing = {"torch", "torchvision", "detectron2", "fvcore", *blocked.split()} - {*unblocked.split()}
     environment = {
         "PYTHONPATH": f"{site}{os.pathsep}{PACKAGE}",
         "PYTHONIOENCODING": "ascii",
         "OMP_NUM_THREADS": "1",
-        "BLOCKED": f"torch torchvision detectron2 fvcore {blocked}",
+        "BLOCKED": " ".join(missing),
     }
-    command = [sys.executable, str(TOOLS / tool), *map(str, arguments)]
+    program = ["-m", "ifc"] if tool == "ifc" else [str(TOOLS / tool)]
+    command = [sys.executable, *program, *map(str, arguments)]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

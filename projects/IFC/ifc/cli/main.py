@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..version import __version__
-from . import benchmark, convert, data, demo, install_detectron2, model, results
+from . import benchmark, convert, data, demo, info, install_detectron2, model, results
 from .program import KEYS_LAST, SeveralValues, print_anything
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ app.add_typer(benchmark.app, name="benchmark")
 app.command("plot")(model.plot)
 app.command("strip")(model.strip)
 app.command("analyze", context_settings=KEYS_LAST)(model.analyze)
+app.command("info")(info.info)
 app.command("demo", hidden=True, cls=SeveralValues, context_settings=KEYS_LAST)(demo.demo)
 
 
@@ -50,13 +51,19 @@ def _install_detectron2(words: Annotated[list[str], typer.Argument()] = ()) -> N
     install_detectron2.main(list(words), "ifc install-detectron2")  # which reads its options where there is no Typer
 
 
-@app.callback()
-def _begin(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
         print(f"ifc {__version__}")
         raise typer.Exit()
+
+
+@app.callback()
+def _begin(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main(argv: Sequence[str] | None = None, command: Sequence[str] = ()) -> None:

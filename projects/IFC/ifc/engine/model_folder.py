@@ -19,10 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..data.loaders import class_names
+from ..version import package_version
 from ..ytvis.files import read_json, whole_folder, write_json
 from ..ytvis.values import expect
 from .config_file import model_config, setup_config
-from .run_record import package_version
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 # What `ifc export` writes in place of the weights: the frame network and the clip network.

@@ -6,7 +6,6 @@ import os
 import shlex
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
+from ..version import package_version
 from ..ytvis.files import read_json, write_list
 
 RUNS_FILE = "runs.json"
@@ -48,14 +48,6 @@ def record_start(cfg: CfgNode) -> None:
         "seed": cfg.SEED,
     }
     write_list(path, [*earlier, start])
-
-
-def package_version(package: str) -> str | None:
-    """The installed version; None where there is none."""
-    try:
-        return version(package)
-    except PackageNotFoundError:  # a copy that is not installed
-        return None
 
 
 def git_state(file: Path) -> dict[str, Any] | None:
