@@ -18,7 +18,7 @@ from .engine.config_file import build_model, model_config, setup_config
 from .engine.model_folder import Classes, save_model
 from .inference import SegmentedFrame, VideoPrediction
 from .inference.segmented_frame import with_classes
-from .modeling.precision import fast_precision
+from .precision import fast_precision
 from .video import open_frames
 from .video.read_ahead import FRAMES_AHEAD, ReadablePart, read_ahead
 
