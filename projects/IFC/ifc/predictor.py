@@ -17,8 +17,9 @@ from .engine.checkpoint import WholeCheckpointer
 from .engine.config_file import build_model, model_config, setup_config
 from .engine.model_folder import Classes, save_model
 from .inference import SegmentedFrame, VideoPrediction
+from .inference.batch_size import num_frames_that_fit
 from .inference.segmented_frame import with_classes
-from .precision import fast_precision
+from .modeling.precision import fast_precision
 from .video import open_frames
 from .video.read_ahead import FRAMES_AHEAD, ReadablePart, read_ahead
 
@@ -64,6 +65,7 @@ class VideoSegmenter:
         classes: names and ids of the labels.
         model: the `Ifc` model.
         window: frames of a window.
+        weights: their file.
         weights_hash: SHA-256 of the weights' file, in hexadecimal.
 
     Raises:
@@ -76,6 +78,7 @@ class VideoSegmenter:
         self.classes = classes or Classes.of_config(cfg)
         self.model = build_model(cfg).eval()
         self.weights_hash = WholeCheckpointer(self.model).load_and_hash(cfg.MODEL.WEIGHTS)
+        self.weights: str = cfg.MODEL.WEIGHTS
         self.window: int = cfg.INPUT.SAMPLING_FRAME_NUM
         self._cfg = cfg
         self._resize = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
@@ -136,19 +139,22 @@ class VideoSegmenter:
 
         Args:
             video: a camera's frames, too: it is waited for.
-            frames_at_once: frames that are waited for and computed together: 1 for the shortest delay, more for speed.
-            frames_ahead: the most that are read before the network has room for them.
+            frames_at_once: frames that are waited for and computed together: 1 for the shortest delay, more for speed;
+                0 for as many as the device has room for, `frames_ahead` at most.
+            frames_ahead: the most that are read before the network takes them.
 
         Raises:
             VideoReadError, ValueError: as `__call__`. An error in the middle of the video is the reader's own, and
                 comes after the last frame that could be read.
         """
-        if frames_at_once < 1:
-            raise ValueError(f"frames_at_once: found {frames_at_once}, expected at least 1")
+        if frames_at_once < 0:
+            raise ValueError(f"frames_at_once: found {frames_at_once}, expected at least 0")
         frames, size = self._read(video, frames_ahead)
         stream, classes, waiting = self.model.inference.stream(size), {}, iter(frames)
         context = self.model.inference.settings, size, self.classes.names
-        while batch := list(itertools.islice(waiting, frames_at_once)):
+        for first in waiting:
+            most = frames_at_once or min(num_frames_that_fit(self.model.device, first.shape[-2:]), frames_ahead)
+            batch = [first, *itertools.islice(waiting, most - 1)]
             yield from with_classes(stream.push(batch), stream.running_instances(), classes, *context)
         yield from with_classes(stream.finish(), None, classes, *context)
         if frames.error is not None:

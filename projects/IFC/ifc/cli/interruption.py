@@ -13,25 +13,28 @@ Item = TypeVar("Item")
 
 
 class Interruption:
-    """A context in which an interrupt (Ctrl-C) is a request to finish, not the end. A second one is, as ever."""
+    """A context in which an interrupt (Ctrl-C) or SIGTERM is a request to finish, not the end. A second one is, as
+    ever."""
 
     def __init__(self) -> None:
         self.is_requested = False
 
     def __enter__(self) -> "Interruption":
-        self._previous = signal.getsignal(signal.SIGINT)
-        if self._previous != signal.SIG_IGN:  # as it is for programs in the background
-            signal.signal(signal.SIGINT, self._request)
+        self._previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number, handler in self._previous.items():
+            if handler != signal.SIG_IGN:  # as it is for programs in the background
+                signal.signal(number, self._request)
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        signal.signal(signal.SIGINT, self._previous)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
     def _request(self, signum: int, frame: FrameType | None) -> None:
         self.is_requested = True
-        signal.signal(signal.SIGINT, self._previous)
+        signal.signal(signum, self._previous[signum])
         logger.warning("Interrupted: what was read so far is finished and written. Again to stop at once.")
 
     def until_requested(self, items: Iterable[Item]) -> Iterator[Item]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..version import __version__
-from . import benchmark, convert, data, demo, info, install_detectron2, model, results
+from . import benchmark, convert, data, demo, info, install_detectron2, model, results, segment
 from .program import KEYS_LAST, SeveralValues, print_anything
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
+app.command("segment")(segment.segment)
 app.command("train", context_settings=KEYS_LAST)(model.train)
 app.command("eval")(results.evaluate)
 

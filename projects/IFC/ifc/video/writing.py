@@ -85,6 +85,14 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         return self
 
+    def require_size(self, height: int, width: int) -> None:
+        """Raise VideoWriteError if frames are too large."""
+        if max(height, width) > self.max_side:
+            raise VideoWriteError(
+                f"{self.path}: found frames of {width}x{height} (width x height), expected at most {self.max_side} "
+                "pixels a side"
+            )
+
     def write(self, frame: np.ndarray, time: float | None = None) -> None:
         """Append a frame.
 
@@ -138,11 +146,7 @@ class VideoWriter:
                 self._container.mux(packet)
 
     def _start(self, height: int, width: int) -> None:
-        if max(height, width) > self.max_side:
-            raise VideoWriteError(
-                f"{self.path}: found frames of {width}x{height} (width x height), expected at most {self.max_side} "
-                "pixels a side"
-            )
+        self.require_size(height, width)
         self._size = height, width
         with self._naming_the_file():
             partial = self._file.enter_context(whole_file(self.path))
@@ -191,7 +195,7 @@ class VideoWriter:
             self._container.close()
 
 
-_VP9 = {"crf": "30", "b": "0", "deadline": "realtime", "cpu-used": "8", "auto-alt-ref": "0", "threads": "1"}
+_VP9 = {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "8", "auto-alt-ref": "0", "threads": "1"}
 
 
 def _small_fraction(rate: Fraction | float) -> Fraction:

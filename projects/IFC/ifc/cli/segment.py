@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ifc segment`."""
+
+import json as json_format
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .interruption import Interruption
+from .program import one_clear_error, one_of, positive, probability, video_rate
+
+INTERRUPTED = 130
+
+
+def seconds(text: str | float) -> float:
+    """Seconds, or MM:SS, or HH:MM:SS; a default comes as a number."""
+    try:
+        parts = [float(part) for part in str(text).split(":")]
+    except ValueError:
+        parts = []
+    if not 1 <= len(parts) <= 3 or not all(0 <= part < 1e9 for part in parts):
+        raise typer.BadParameter(f"found {text!r}, expected seconds, MM:SS or HH:MM:SS")
+    return sum(part * 60**place for place, part in enumerate(reversed(parts)))
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT as (height, width)."""
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) < 2**16 and 0 < int(height) < 2**16):
+        raise typer.BadParameter(f"found {text!r}, expected WIDTHxHEIGHT in pixels, such as 1280x720")
+    return int(height), int(width)
+
+
+def key_and_value(text: str) -> str:
+    """KEY=VALUE."""
+    if "=" not in text:
+        raise typer.BadParameter(f"found {text!r}, expected KEY=VALUE, such as MODEL.IFC.CLIP_STRIDE=2")
+    return text
+
+
+def _switch(text: str) -> Any:
+    return typer.Option(help=text)
+
+
+@one_clear_error()
+def segment(
+    videos: Annotated[list[str], typer.Argument(metavar="VIDEO...", help="see below")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="folder for a folder of each video")],
+    weights: Annotated[
+        str | None, typer.Option(metavar="W", help="the model: a name, a folder or a checkpoint, see below")
+    ] = None,
+    config_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="the config, in YAML, of a .pth or .pkl checkpoint")
+    ] = None,
+    config: Annotated[
+        list[str] | None, typer.Option("--set", parser=key_and_value, metavar="KEY=VALUE", help="a key of the config")
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(parser=positive, metavar="FRAMES", help="frames looked at together (default: the model's)"),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="NAME", help="float32, bfloat16 or auto (default: the model's, or auto)")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(parser=probability, metavar="SCORE", help="smallest score of a track that is shown")
+    ] = 0.3,
+    results_threshold: Annotated[
+        float,
+        typer.Option(
+            parser=probability, metavar="SCORE", help="smallest score of a track in results.json; 0 for an evaluation"
+        ),
+    ] = 0.05,
+    start: Annotated[
+        float, typer.Option(parser=seconds, metavar="TIME", help="first frame: seconds, MM:SS or HH:MM:SS")
+    ] = 0.0,
+    end: Annotated[
+        float | None, typer.Option(parser=seconds, metavar="TIME", help="the frames from there on are left out")
+    ] = None,
+    every: Annotated[int, typer.Option(parser=positive, metavar="N", help="take each N-th frame")] = 1,
+    frame_rate: Annotated[
+        float | None,
+        typer.Option(
+            parser=video_rate, metavar="RATE", help="frames a second of folders of frames (default: 10) and raw frames"
+        ),
+    ] = None,
+    size: Annotated[
+        tuple | None, typer.Option(parser=frame_size, metavar="WxH", help="of the raw frames on the standard input")
+    ] = None,
+    overlay: Annotated[bool, _switch("write overlay.mp4")] = True,
+    results: Annotated[bool, _switch("write results.json")] = True,
+    masks: Annotated[bool, _switch("write masks/00000.png, ...")] = False,
+    csv: Annotated[bool, _switch("write boxes.csv")] = False,
+    cutouts: Annotated[
+        str | None,
+        typer.Option(
+            parser=one_of("webm", "png"), metavar="webm|png", help="write cutouts/TRACK.webm or cutouts/TRACK/00000.png"
+        ),
+    ] = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(parser=positive, metavar="FACTOR", help="enlarge the overlay (default: small ones)"),
+    ] = None,
+    fill: Annotated[bool, _switch("tint what a mask covers")] = True,
+    contours: Annotated[bool, _switch("outline masks")] = True,
+    labels: Annotated[bool, _switch("write class and number at each object")] = True,
+    boxes: Annotated[bool, _switch("draw bounding boxes")] = False,
+    trails: Annotated[bool, _switch("draw the way that each object came")] = False,
+    dim_background: Annotated[bool, _switch("darken what is no object")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="do again what is finished")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print what became of each input as json")] = False,
+) -> None:
+    """Find, follow and draw the objects of videos.
+
+    \b
+    Examples:
+        ifc segment cats.mp4 -o result
+        ifc segment holiday/ "clips/*.mov" -o result --weights hf://owner/name --trails
+        ifc segment dogs.mp4 -o result --weights model.pth --config-file base_ytvis.yaml --start 1:30 --end 2:00
+        ifc segment rtsp://camera/stream -o result --no-results
+        ffmpeg -i in.mkv -f rawvideo -pix_fmt rgb24 - | ifc segment - --size 1280x720 --frame-rate 25 -o result
+
+    A VIDEO is a video file, a folder of frames (it has images in it), a folder of videos, a pattern in quotes, an
+    address (http, https, rtsp, ...), the number of a camera, or -, raw frames (rgb24) on the standard input. What is
+    transparent is laid on black.
+
+    \b
+    DIR/NAME/ gets, as frames finish:
+        video.json     what was segmented, how, and the final class and score of each track
+        objects.jsonl  a line for each frame: the track, class and score until then, box and mask (RLE) of each object
+        overlay.mp4    H.264, with the sound and the time stamps of the video
+        results.json   YouTube-VIS's results format, an entry a frame for each track: --no-results for hours of video
+        masks/         with --masks: indexed PNGs of the shown tracks; tracks.json says which track a number is
+        cutouts/       with --cutouts: each shown track by itself, transparent around it
+        boxes.csv      with --csv: the boxes of the shown tracks
+
+    A track is shown from when its score reaches --threshold until it falls below 0.8 of it.
+
+    What is finished, of the same file with the same weights and settings, is skipped. An input that fails is reported
+    at the end and stops no other. Ctrl-C and SIGTERM leave valid files of what was done; so does a disk that is full.
+
+    Weights are "shapes-tiny" (the default, a toy), a folder or hf://owner/name[@revision] that was written by
+    save_pretrained, or a .pth or .pkl checkpoint with its --config-file.
+
+    Exit status: 0, all is done; 1, an error, or some inputs failed; 2, options that make no sense; 130, interrupted.
+    """
+    if end is not None and end <= start:
+        raise typer.BadParameter(f"found {end:g} s, expected more than --start, {start:g} s", param_hint="--end")
+    if "-" in videos and not (size and frame_rate):
+        raise typer.BadParameter("found none, expected both for raw frames (-)", param_hint="--size, --frame-rate")
+    if weights is None:
+        _say("no --weights: the toy model that comes along is used, which knows six simple shapes and nothing else")
+    _say("loading the model ...")
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    from ..outputs import SegmentSettings, find_inputs, segment_videos
+    from ..pretrained import SHAPES_TINY, load
+    from ..video import Part
+    from ..ytvis.drawing import DrawingStyle
+
+    inputs = find_inputs(videos)
+    settings = SegmentSettings(
+        part=Part(start, end, every),
+        frame_rate=frame_rate,
+        raw_size=size,
+        threshold=threshold,
+        results_threshold=results_threshold,
+        overlay=overlay,
+        results=results,
+        masks=masks,
+        cutouts=cutouts,
+        boxes=csv,
+        style=DrawingStyle(scale, fill, contours, boxes, labels, trails, dim_background),
+        overwrite=overwrite,
+    )
+    keys = [part for pair in config or () for part in pair.split("=", 1)]
+    segmenter = load(
+        weights or SHAPES_TINY, device=device, window=window, precision=precision, config_file=config_file, opts=keys
+    )
+    with Interruption() as interruption, _Progress(len(inputs)) as progress:
+        outcomes = segment_videos(inputs, output, segmenter, settings, progress, lambda: interruption.is_requested)
+    for outcome in outcomes:
+        state = "finished before" if outcome.skipped else outcome.status
+        rate = f", {outcome.num_frames / outcome.seconds:.1f} frames/s" if outcome.num_frames else ""
+        frames = f": {outcome.num_frames} frames{rate}" if outcome.num_frames else ""
+        _say(f"{outcome.input}: {state}{frames}{f' -> {outcome.folder}' if outcome.folder else ''}")
+    for outcome in outcomes:
+        if outcome.error:
+            _say(f"error: {outcome.error}")
+    if json:
+        print(json_format.dumps([outcome.as_json() for outcome in outcomes], indent=1))
+    if interruption.is_requested:
+        sys.exit(INTERRUPTED)
+    if any(outcome.error for outcome in outcomes):
+        sys.exit(1)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class _Progress:
+    """A bar for each input."""
+
+    def __init__(self, num_inputs: int):
+        self._num_inputs, self._num_begun = num_inputs, 0
+        self._name: str | None = None
+        self._bar: Any = None
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __call__(self, name: str, done: int, total: int | None, rate: float) -> None:
+        from tqdm import tqdm
+
+        if done == 1:
+            self.__exit__()
+            self._num_begun += 1
+            place = f"{self._num_begun}/{self._num_inputs} " if self._num_inputs > 1 else ""
+            often = {} if sys.stderr.isatty() else {"mininterval": 10}
+            self._bar = tqdm(total=total, desc=place + Path(name).name, unit=" frames", **often)
+        if self._bar.total is not None and done > self._bar.total:
+            self._bar.total = None  # a header may promise less
+        self._bar.update(done - self._bar.n)
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
