@@ -64,7 +64,7 @@ def draw_objects(
         frame: (H, W, 3) uint8 RGB.
         masks: N, None where an object is not seen.
         labels: N.
-        colors: N; by default they follow the palette.
+        colors: N; by default they are those of tracks 1, 2, ..., as in an overlay.
 
     Returns:
         (h, width, 3) uint8 RGB.
@@ -74,7 +74,7 @@ def draw_objects(
     colors = [None] * len(masks) if colors is None else colors
     objects = [
         DrawnObject(number, label, mask, color)
-        for number, (label, mask, color) in enumerate(zip(labels, masks, colors, strict=True))
+        for number, (label, mask, color) in enumerate(zip(labels, masks, colors, strict=True), start=1)
         if mask is not None
     ]
     return TrackDrawer(*frame_size, size=size).draw(frame, objects)
