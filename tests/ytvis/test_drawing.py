@@ -232,7 +232,13 @@ def test_frames_are_drawn_smaller():
     np.testing.assert_array_equal(drawn[75, 12:18], np.broadcast_to((0, 0, 255), (6, 3)))
 
 
-def test_any_name_can_be_a_label():
-    mask = encoded(box_mask(100, 150, 220, 330))
-    for name in ("\u732b", "a\nb", "\ud800", ""):
-        assert draw([DrawnObject(1, name, mask)], noise_frame()).shape == (HEIGHT, WIDTH, 3)
+@pytest.mark.parametrize("name", ["\u732b", "a\nb", "\ud800", ""])
+def test_any_name_can_be_a_label(name):
+    drawn = draw([DrawnObject(1, name, encoded(box_mask(*BOX)))], FRAME)
+    assert changed(drawn)[:100].any()
+
+
+def test_names_in_other_alphabets_are_written():
+    words = ["kot", "\u043a\u043e\u0442", "\u03b3\u03ac\u03c4", "\u0142\u00f3\u015b"]
+    pictures = [draw([DrawnObject(1, word, encoded(box_mask(*BOX)))], FRAME)[:100] for word in [*words, "???"]]
+    assert len({picture.tobytes() for picture in pictures}) == 5

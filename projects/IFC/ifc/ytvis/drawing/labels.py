@@ -3,8 +3,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -15,6 +17,7 @@ _STAYS = 30  # frames that a label keeps a place before a better one is looked f
 _CALM = 0.2  # of a small change of where a label wants to be, what it follows in a frame
 _HASTE = 1.5  # and how much more it follows of one of the label's own height
 
+_FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # Latin, Greek, Cyrillic and more
 _ELSEWHERE = 9  # the spot of a label that has found no room at its piece
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
@@ -24,10 +27,9 @@ Size = tuple[int, int]  # height, width
 
 def render_label(text: str, color: Color, font_size: int, frame_size: Size) -> np.ndarray:
     """Text on a box of the color, (h, w, 3) uint8. The text shrinks until the box fits into a frame of `frame_size`."""
-    # What Pillow's own font has.
-    text = "".join(c if c.isprintable() else "?" for c in text).encode("latin-1", "replace").decode("latin-1")
+    text = "".join(c if c.isprintable() else "?" for c in text)
     for size in range(font_size, 5, -1):
-        font = ImageFont.load_default(size)
+        font = ImageFont.truetype(_FONT, size)
         ascent, descent = font.getmetrics()
         margin = max(2, size // 4)
         height, width = ascent + descent + margin // 2 * 2, round(font.getlength(text)) + 2 * margin
