@@ -8,6 +8,7 @@ from setuptools import find_packages, setup
 
 VERSION = re.search(r'__version__ = "(.+)"', Path("projects/IFC/ifc/version.py").read_text())[1]
 
+APP = ["gradio>=6.31,<7"]  # ifc app
 DOCS = ["furo>=2025.12", "myst-parser>=4", "sphinx>=8.1"]  # the site of docs/; tested with Sphinx 9.0
 FAST_COCO = ["faster-coco-eval>=1.6"]  # AP of COCO test sets; pycocotools does it otherwise
 HUB = ["huggingface_hub>=2.4"]  # ifc.load("hf://owner/name")
@@ -61,6 +62,7 @@ setup(
         "wrapt>=1.17",  # post-import hooks: `import ifc` registers with detectron2 without loading it
     ],
     extras_require={
+        "app": APP,
         "docs": DOCS,
         "fast-coco": FAST_COCO,
         "hub": HUB,
@@ -69,7 +71,9 @@ setup(
         "timm": TIMM,
         "tracking": TRACKING,
         "dev": [
-            *("build>=1.5", "hypothesis>=6.100", "import-linter>=2.1", "pytest>=8", "ruff>=0.17,<0.18"),
+            *("build>=1.5", "hypothesis>=6.100", "import-linter>=2.1", "playwright>=1.65", "pytest>=8"),
+            "ruff>=0.17,<0.18",
+            *APP,
             *DOCS,
             *FAST_COCO,
             *HUB,

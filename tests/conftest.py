@@ -2,6 +2,7 @@
 """Settings that all tests share."""
 
 import os
+import shutil
 
 import pytest
 from hypothesis import settings
@@ -30,3 +31,19 @@ def traced_graphs(monkeypatch) -> list:
     monkeypatch.setattr(torch, "compile", lambda f, mode, **kw: compile_function(f, backend=run_traced, **kw))
     torch._dynamo.reset()
     return graphs
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for all tests of pages: the system's, as playwright's own is not in every distribution."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        say = pytest.fail if os.environ.get("IFC_REQUIRE_CHROMIUM") else pytest.skip
+        say("no chromium on the PATH, which tests of pages need (Debian, Ubuntu: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        # Chromium's sandbox refuses to run as root, as in containers; the pages are our own.
+        browser = playwright.chromium.launch(executable_path=chromium, chromium_sandbox=False)
+        yield browser
+        browser.close()

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..version import __version__
-from . import benchmark, convert, data, demo, info, install_detectron2, model, results, segment
+from . import benchmark, convert, data, demo, info, install_detectron2, model, results, segment, view
 from .program import KEYS_LAST, SeveralValues, print_anything
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("segment")(segment.segment)
 app.command("train", context_settings=KEYS_LAST)(model.train)
 app.command("eval")(results.evaluate)
+app.command("view")(view.view)
 
 datasets = typer.Typer(
     no_args_is_help=True, help="Check, split, convert and make data sets; compare and submit results."

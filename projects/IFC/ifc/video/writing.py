@@ -43,6 +43,8 @@ class VideoWriter:
         time_base: seconds, of which the times are multiples; None for those of the frame rate.
         sound: what is heard.
         transparent: write WebM with transparency.
+        in_order: store the frames of an MP4 in the order in which they are shown. Where the frame rate varies, browsers
+            find some frames only so.
 
     Attributes:
         num_frames: written so far.
@@ -67,6 +69,7 @@ class VideoWriter:
         time_base: Fraction | None = None,
         sound: Sound | None = None,
         transparent: bool = False,
+        in_order: bool = False,
     ):
         if not (math.isfinite(frame_rate) and frame_rate > 0):
             raise ValueError(f"{path}: frame_rate is {frame_rate}, expected a positive number")
@@ -75,7 +78,7 @@ class VideoWriter:
         self.num_frames = 0
         self.sound_ends: float | None = None
         self._time_base = time_base or 1 / self.frame_rate
-        self._sound, self._transparent = sound, transparent
+        self._sound, self._transparent, self._in_order = sound, transparent, in_order
         self._file = contextlib.ExitStack()  # which keeps or removes what was written
         self._size: tuple[int, int] | None = None
         self._last_pts = -1
@@ -156,6 +159,7 @@ class VideoWriter:
             else:
                 self._container = av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"})
                 codec, pix_fmt, options = "libx264", "yuv420p", {"crf": "20", "preset": "veryfast"}
+                options |= {"bf": "0"} if self._in_order else {}
             self._file.callback(self._close_after_error)
             self._stream = self._container.add_stream(codec, rate=self.frame_rate, options=options)
             if self._sound is not None:

@@ -7,7 +7,7 @@ matched on the frame before staying together if they can and the others with the
 where its result is another one than that it last had.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,21 +48,45 @@ def frame_overlaps(objects: Sequence[MaskTrack], results: Sequence[MaskTrack]) -
     return overlaps
 
 
-def count_switches(frames: Sequence[FrameOverlap], num_objects: int) -> np.ndarray:
-    """Identity switches of each of `num_objects` objects through the frames of a video: (num_objects,) int."""
-    switches = np.zeros(num_objects, dtype=np.int64)
+@dataclass(frozen=True)
+class FrameMatches:
+    """The objects and results of a frame that are matched with each other, as indices (M,) and (M,).
+
+    `before` (M,) is the result that each object had when it was last matched, -1 for none.
+    """
+
+    objects: np.ndarray
+    results: np.ndarray
+    before: np.ndarray
+
+    @property
+    def is_switch(self) -> np.ndarray:
+        """(M,) bool"""
+        return (self.before >= 0) & (self.before != self.results)
+
+
+def match_frames(frames: Sequence[FrameOverlap], num_objects: int) -> Iterator[FrameMatches]:
+    """The matches on each frame of a video with `num_objects` objects."""
     last, previous = np.full(num_objects, -1), np.full(num_objects, -1)  # results of each object; -1 for none
     for frame in frames:
         if not frame.ious.size:
             # As CLEAR MOT counts, a frame without objects or without results interrupts nothing.
+            yield FrameMatches(*np.empty((3, 0), dtype=np.int64))
             continue
         stays = frame.results[None] == previous[frame.objects][:, None]
         value = np.where(frame.ious >= SAME_OBJECT_IOU, frame.ious + 1000 * stays, 0)
         rows, columns = linear_sum_assignment(-value)
         is_match = value[rows, columns] > 0
         objects, results = frame.objects[rows[is_match]], frame.results[columns[is_match]]
-        switches[objects] += (last[objects] >= 0) & (last[objects] != results)
+        yield FrameMatches(objects, results, last[objects])
         last[objects] = results
         previous[:] = -1
         previous[objects] = results
+
+
+def count_switches(frames: Sequence[FrameOverlap], num_objects: int) -> np.ndarray:
+    """Identity switches of each of `num_objects` objects through the frames of a video: (num_objects,) int."""
+    switches = np.zeros(num_objects, dtype=np.int64)
+    for matches in match_frames(frames, num_objects):
+        switches[matches.objects] += matches.is_switch
     return switches
