@@ -88,17 +88,7 @@ class Ifc(nn.Module):
             no_object_weight=ifc.NO_OBJECT_WEIGHT,
             points=PointSettings(ifc.NUM_POINTS, ifc.OVERSAMPLE_RATIO, ifc.IMPORTANCE_SAMPLE_RATIO),
         )
-        settings = InferenceSettings(
-            window=cfg.INPUT.SAMPLING_FRAME_NUM,
-            clip_stride=ifc.CLIP_STRIDE,
-            merge_on_cpu=ifc.MERGE_ON_CPU,
-            multi_cls_on=ifc.MULTI_CLS_ON,
-            apply_cls_thres=ifc.APPLY_CLS_THRES,
-            precision=ifc.PRECISION,
-            compile_mode=ifc.COMPILE,
-            frames_per_batch=ifc.FRAMES_PER_BATCH,
-            windows_per_batch=ifc.WINDOWS_PER_BATCH,
-        )
+        settings = InferenceSettings.from_config(cfg)
         return {
             "network": network,
             "normalize": normalize,

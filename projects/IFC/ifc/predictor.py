@@ -16,9 +16,11 @@ from torch import Tensor
 from .engine.checkpoint import WholeCheckpointer
 from .engine.config_file import build_model, model_config, setup_config
 from .engine.model_folder import Classes, save_model
-from .inference import SegmentedFrame, VideoPrediction
+from .inference import InferenceSettings, OnnxNetwork, SegmentedFrame, VideoInference, VideoPrediction
 from .inference.batch_size import num_frames_that_fit
+from .inference.image import infer_image
 from .inference.segmented_frame import with_classes
+from .meta_arch import Ifc
 from .modeling.precision import fast_precision
 from .video import open_frames
 from .video.read_ahead import FRAMES_AHEAD, ReadablePart, read_ahead
@@ -60,10 +62,13 @@ class VideoSegmenter:
     Args:
         cfg: a checked config, see `setup_config`; its MODEL.WEIGHTS is loaded.
         classes: names and ids of the labels; None for those of DATASETS.TEST[0].
+        network: an exported network, in place of MODEL.WEIGHTS.
 
     Attributes:
         classes: names and ids of the labels.
-        model: the `Ifc` model.
+        model: the `Ifc` model; None where the network is an exported one.
+        inference: finds the instances of videos.
+        cfg: the config.
         window: frames of a window.
         weights: their file.
         weights_hash: SHA-256 of the weights' file, in hexadecimal.
@@ -72,15 +77,21 @@ class VideoSegmenter:
         OSError, ValueError: if the weights cannot be read or are not those of such a model.
     """
 
-    def __init__(self, cfg: CfgNode, classes: Classes | None = None):
-        if not cfg.MODEL.WEIGHTS:
-            raise ValueError("MODEL.WEIGHTS: found nothing, expected a checkpoint; add MODEL.WEIGHTS model.pth")
+    def __init__(self, cfg: CfgNode, classes: Classes | None = None, network: OnnxNetwork | None = None):
         self.classes = classes or Classes.of_config(cfg)
-        self.model = build_model(cfg).eval()
-        self.weights_hash = WholeCheckpointer(self.model).load_and_hash(cfg.MODEL.WEIGHTS)
-        self.weights: str = cfg.MODEL.WEIGHTS
+        self.model: Ifc | None = None
+        if network is not None:
+            self.inference = VideoInference(network, InferenceSettings.from_config(cfg))
+            self.weights, self.weights_hash = network.weights, network.weights_hash
+        elif cfg.MODEL.WEIGHTS:
+            self.model = build_model(cfg).eval()
+            self.inference = self.model.inference
+            self.weights: str = cfg.MODEL.WEIGHTS
+            self.weights_hash = WholeCheckpointer(self.model).load_and_hash(self.weights)
+        else:
+            raise ValueError("MODEL.WEIGHTS: found nothing, expected a checkpoint; add MODEL.WEIGHTS model.pth")
         self.window: int = cfg.INPUT.SAMPLING_FRAME_NUM
-        self._cfg = cfg
+        self.cfg = cfg
         self._resize = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
         self._is_bgr = cfg.INPUT.FORMAT == "BGR"
 
@@ -107,14 +118,18 @@ class VideoSegmenter:
         Raises:
             OSError, ValueError: the folder cannot be written, or holds other files than those of a model.
         """
-        save_model(folder, self._cfg, self.classes, self.model.state_dict())
+        if self.model is None:
+            raise ValueError(
+                f"{folder}: found an exported network, which cannot be saved, expected a model with weights"
+            )
+        save_model(folder, self.cfg, self.classes, self.model.state_dict())
 
     @property
     def settings(self) -> dict[str, Any]:
         """What results depend on besides the weights: `model_config` with the precision that the device gets."""
-        settings = model_config(self._cfg)
+        settings = model_config(self.cfg)
         if settings["MODEL"]["IFC"]["PRECISION"] == "auto":
-            settings["MODEL"]["IFC"]["PRECISION"] = fast_precision(self.model.device)
+            settings["MODEL"]["IFC"]["PRECISION"] = fast_precision(self.inference.network.device)
         return settings
 
     def __call__(self, video: Video) -> VideoPrediction:
@@ -126,7 +141,7 @@ class VideoSegmenter:
             ValueError: if there is no frame, or the first one cannot be used.
         """
         frames, size = self._read(video)
-        prediction = self.model.inference(frames, size)
+        prediction = self.inference(frames, size)
         if frames.error is not None:
             raise IncompleteVideoError(prediction, frames.error) from frames.error
         return prediction
@@ -150,10 +165,10 @@ class VideoSegmenter:
         if frames_at_once < 0:
             raise ValueError(f"frames_at_once: found {frames_at_once}, expected at least 0")
         frames, size = self._read(video, frames_ahead)
-        stream, classes, waiting = self.model.inference.stream(size), {}, iter(frames)
-        context = self.model.inference.settings, size, self.classes.names
+        stream, classes, waiting = self.inference.stream(size), {}, iter(frames)
+        context, device = (self.inference.settings, size, self.classes.names), self.inference.network.device
         for first in waiting:
-            most = frames_at_once or min(num_frames_that_fit(self.model.device, first.shape[-2:]), frames_ahead)
+            most = frames_at_once or min(num_frames_that_fit(device, first.shape[-2:]), frames_ahead)
             batch = [first, *itertools.islice(waiting, most - 1)]
             yield from with_classes(stream.push(batch), stream.running_instances(), classes, *context)
         yield from with_classes(stream.finish(), None, classes, *context)
@@ -169,8 +184,14 @@ class VideoSegmenter:
         """
         self._require_rgb(image, "image")
         height, width = image.shape[:2]
+        frame = self._to_input(image)
+        if self.model is None:
+            network, frame_size = self.inference.network, tuple(frame.shape[1:])
+            prediction = network.predict_clips(network.encode_frames(frame[None]), 1)
+            masks = prediction.pred_masks[0][:, 0]
+            return infer_image(prediction.pred_logits[0], masks, frame_size, frame_size, (height, width))
         with torch.no_grad():
-            (result,) = self.model([{"image": self._to_input(image), "height": height, "width": width}])
+            (result,) = self.model([{"image": frame, "height": height, "width": width}])
         return result["instances"]
 
     def require_size(self, height: int, width: int, name: str) -> None:

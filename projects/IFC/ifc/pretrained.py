@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from .engine.model_folder import CONFIG_FILE, WEIGHTS_FILE, read_model_config
+from .engine.model_folder import CONFIG_FILE, ONNX_FILES, WEIGHTS_FILE, read_model_config
+from .inference import OnnxNetwork
 from .predictor import SEGMENTER_DEFAULTS, VideoSegmenter
 
 SHAPES_TINY = "shapes-tiny"
@@ -32,7 +33,8 @@ def load(
         name: one of
 
             - "shapes-tiny", the toy model that comes with this package and knows six shapes;
-            - a folder that `VideoSegmenter.save_pretrained` wrote, or the weights in it;
+            - a folder that `VideoSegmenter.save_pretrained` or `ifc.export.export_model` (in ONNX's format) wrote, or
+              a file of weights in it;
             - "hf://owner/name" or "hf://owner/name@revision", such a folder on the Hugging Face Hub;
             - a checkpoint, .pth or .pkl, together with `config_file`.
         device: "cpu", "cuda", "cuda:1", …; None for a GPU where there is one, else the CPU.
@@ -50,26 +52,26 @@ def load(
     is_checkpoint = name.endswith((".pth", ".pkl"))
     if config_file is not None and not is_checkpoint:
         raise ValueError(f"{config_file}: found a config with {name}, which has its own, expected none")
-    chosen = {"MODEL.DEVICE": device or ("cuda" if torch.cuda.is_available() else "cpu")}
     if name == SHAPES_TINY:
         name, config_file = (str(_SHAPES_TINY_FOLDER / file) for file in ("model.pth", "config.yaml"))
-    if window is not None:
-        chosen["INPUT.SAMPLING_FRAME_NUM"] = window
-    if precision is not None:
-        chosen["MODEL.IFC.PRECISION"] = precision
-    opts = [*(x for pair in chosen.items() for x in pair), *opts]
-    if config_file is not None:
-        segmenter = VideoSegmenter.from_config(config_file, name, opts)
-    elif is_checkpoint:
+    elif is_checkpoint and config_file is None:
         raise ValueError(f"{name}: found no config with these weights, expected the config file of their training")
+    chosen = {"INPUT.SAMPLING_FRAME_NUM": window, "MODEL.IFC.PRECISION": precision}
+    opts = [*(x for key, value in chosen.items() if value is not None for x in (key, value)), *opts]
+    if config_file is not None:
+        segmenter = VideoSegmenter.from_config(config_file, name, ["MODEL.DEVICE", device or _best_device(), *opts])
     else:
-        segmenter = _load_folder(_download(name) if name.startswith(HUB) else Path(name), opts)
+        segmenter = _load_folder(_download(name) if name.startswith(HUB) else Path(name), device, opts)
     if weights_hash is not None and segmenter.weights_hash != weights_hash.lower():
         raise ValueError(f"{name}: found weights with SHA-256 {segmenter.weights_hash}, expected {weights_hash}")
     return segmenter
 
 
-def _load_folder(path: Path, opts: Sequence[Any]) -> VideoSegmenter:
+def _best_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _load_folder(path: Path, device: str | None, opts: Sequence[Any]) -> VideoSegmenter:
     """The model in a folder, or of one of the files in it."""
     folder = path if path.is_dir() else path.parent
     if not path.exists():
@@ -77,9 +79,19 @@ def _load_folder(path: Path, opts: Sequence[Any]) -> VideoSegmenter:
             f"{path}: no such file or folder, expected {SHAPES_TINY!r}, a folder with {CONFIG_FILE} and "
             f"{WEIGHTS_FILE}, {HUB}owner/name, or a checkpoint (.pth, .pkl)"
         )
-    weights = ["MODEL.WEIGHTS", str(folder / WEIGHTS_FILE)]
-    cfg, classes = read_model_config(folder / CONFIG_FILE, [*weights, *opts], SEGMENTER_DEFAULTS)
-    return VideoSegmenter(cfg, classes)
+    config, weights, onnx_files = folder / CONFIG_FILE, folder / WEIGHTS_FILE, [folder / name for name in ONNX_FILES]
+    if weights.exists() or not onnx_files[0].exists():
+        words = ["MODEL.WEIGHTS", str(weights), "MODEL.DEVICE", device or _best_device(), *opts]
+        return VideoSegmenter(*read_model_config(config, words, SEGMENTER_DEFAULTS))
+    cfg, classes = read_model_config(config, ["MODEL.DEVICE", device or "cpu", *opts])
+    for key, found, only in (
+        ("MODEL.DEVICE", cfg.MODEL.DEVICE, "cpu"),
+        ("MODEL.IFC.PRECISION", cfg.MODEL.IFC.PRECISION, "float32"),
+        ("MODEL.IFC.COMPILE", cfg.MODEL.IFC.COMPILE, ""),
+    ):
+        if found != only:
+            raise ValueError(f"{folder}: {key}: found {found!r}, expected {only!r}: an exported network knows no other")
+    return VideoSegmenter(cfg, classes, OnnxNetwork(*onnx_files))
 
 
 def _download(address: str) -> Path:
@@ -91,7 +103,7 @@ def _download(address: str) -> Path:
         raise ImportError(f"{address}: needs huggingface_hub: pip install 'detectron2-ifc[hub]' ({error})") from error
     repository, _, revision = address.removeprefix(HUB).partition("@")
     try:
-        files = [CONFIG_FILE, WEIGHTS_FILE]
+        files = [CONFIG_FILE, WEIGHTS_FILE, *ONNX_FILES]
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=files))
     except (EntryNotFoundError, OSError, ValueError) as error:
         raise OSError(f"{address}: {error}") from error

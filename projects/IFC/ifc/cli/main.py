@@ -9,7 +9,11 @@ from typing import Annotated
 import typer
 
 from ..version import __version__
+<<<<<<< HEAD
 from . import benchmark, convert, data, demo, info, install_detectron2, model, results, segment, view
+=======
+from . import benchmark, convert, data, demo, export, info, install_detectron2, model, results, segment
+>>>>>>> e35d2ad (Export the frame network and the clip network by torch.export and in ONNX's format, and run the latter by ONNX Runtime)
 from .program import KEYS_LAST, SeveralValues, print_anything
 
 app = typer.Typer(
@@ -35,6 +39,7 @@ datasets.command("compare")(results.compare)
 datasets.command("submit")(results.submit)
 app.add_typer(datasets, name="data")
 
+app.command("export", context_settings=KEYS_LAST)(export.export)
 app.add_typer(benchmark.app, name="benchmark")
 app.command("plot")(model.plot)
 app.command("strip")(model.strip)

@@ -5,6 +5,7 @@ import detectron2.modeling  # noqa: F401 - first, so that ifc registers while no
 
 from .accelerated_network import COMPILE_MODES, CUDA_GRAPH_MODES, PRECISIONS, InferenceNetwork
 from .live_instances import FinishedInstances
+from .onnx_network import OnnxNetwork
 from .results import FrameMasks, Track, VideoPrediction
 from .segmented_frame import SegmentedFrame
 from .settings import InferenceSettings
@@ -18,6 +19,7 @@ __all__ = [
     "FrameMasks",
     "InferenceNetwork",
     "InferenceSettings",
+    "OnnxNetwork",
     "SegmentedFrame",
     "StreamOutput",
     "Track",

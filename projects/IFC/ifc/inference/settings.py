@@ -3,6 +3,8 @@
 
 from dataclasses import dataclass
 
+from detectron2.config import CfgNode
+
 
 @dataclass(frozen=True)
 class InferenceSettings:
@@ -31,3 +33,19 @@ class InferenceSettings:
     compile_mode: str = ""
     frames_per_batch: int = 0
     windows_per_batch: int = 0
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> "InferenceSettings":
+        """Those of a config."""
+        ifc = cfg.MODEL.IFC
+        return cls(
+            window=cfg.INPUT.SAMPLING_FRAME_NUM,
+            clip_stride=ifc.CLIP_STRIDE,
+            merge_on_cpu=ifc.MERGE_ON_CPU,
+            multi_cls_on=ifc.MULTI_CLS_ON,
+            apply_cls_thres=ifc.APPLY_CLS_THRES,
+            precision=ifc.PRECISION,
+            compile_mode=ifc.COMPILE,
+            frames_per_batch=ifc.FRAMES_PER_BATCH,
+            windows_per_batch=ifc.WINDOWS_PER_BATCH,
+        )

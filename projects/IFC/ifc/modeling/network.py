@@ -26,7 +26,7 @@ class FrameFeatures:
 
     Attributes:
         tokens: (N, h·w + M, D): res5 cells and memory tokens after the encoder's first frame layer.
-        position: (N, h·w + M, D): their position encodings.
+        position: (N, h·w + M, D): their position encodings; None of an exported network, which makes them again.
         key_padding: (N, h·w + M) bool, True where a cell is padding; None if nothing is.
         lateral4: (N, D, h₄, w₄): res4, projected for the mask head.
         lateral3: (N, D, h₃, w₃): res3, projected for the mask head.
@@ -34,7 +34,7 @@ class FrameFeatures:
     """
 
     tokens: Tensor
-    position: Tensor
+    position: Tensor | None
     key_padding: Tensor | None
     lateral4: Tensor
     lateral3: Tensor
@@ -145,7 +145,6 @@ class IfcNetwork(nn.Module):
         padding = None if image_sizes is None else padding_mask(image_sizes, stride, grid_size, cells.device)
         # Without padding every frame has the same position encoding: computed once, expanded as a view.
         valid = torch.ones((1, *grid_size), dtype=torch.bool, device=cells.device) if padding is None else ~padding
-        # Where the network is traced for export, len(cells) would be a number, shape[0] is any.
         position = sine_position(valid, cells.shape[1]).to(cells.dtype).expand(cells.shape[0], -1, -1, -1)
         tokens, position, key_padding = self.transformer.encode_frames(cells, position, padding)
         return FrameFeatures(

@@ -261,13 +261,14 @@ class Transformer(nn.Module):
         Returns:
             tokens (N, h·w + M, D), position (N, h·w + M, D), key_padding (N, h·w + M) or None.
         """
-        num_frames, num_memory = cells.shape[0], len(self.memory_bus)
-        memory = self.memory_bus.expand(num_frames, -1, -1)
-        memory_position = self.memory_pos.expand(num_frames, -1, -1)
-        tokens = torch.cat([cells.flatten(2).transpose(1, 2), memory], dim=1)
-        position = torch.cat([position.flatten(2).transpose(1, 2), memory_position], dim=1)
+        num_memory = len(self.memory_bus)
+        tokens, position = _with_memory(cells, self.memory_bus), self.place_tokens(position)
         key_padding = None if padding is None else F.pad(padding.flatten(1), (0, num_memory))  # memory is never padding
         return self.encoder.enc_layers[0](tokens, position, key_padding), position, key_padding
+
+    def place_tokens(self, position: Tensor) -> Tensor:
+        """The position encodings of a frame's tokens, (N, h·w + M, D), from those of its cells, (N, D, h, w)."""
+        return _with_memory(position, self.memory_pos)
 
     def forward_clips(
         self, tokens: Tensor, position: Tensor, key_padding: Tensor | None, query_position: Tensor, num_frames: int
@@ -296,3 +297,9 @@ class Transformer(nn.Module):
         split = [tokens.shape[1] - len(self.memory_bus), len(self.memory_bus)]
         parts = tokens.unflatten(0, (-1, num_frames)).split(split, dim=2)
         return torch.cat([part.flatten(1, 2) for part in parts], dim=1)
+
+
+def _with_memory(cells: Tensor, memory: Tensor) -> Tensor:
+    """(N, D, h, w), (M, D) → (N, h·w + M, D)."""
+    # Where the network is traced for export len(cells) would be a number, shape[0] is any.
+    return torch.cat([cells.flatten(2).transpose(1, 2), memory.expand(cells.shape[0], -1, -1)], dim=1)

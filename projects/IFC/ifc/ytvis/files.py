@@ -66,12 +66,13 @@ def refuse_input(path: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -
             raise FileExistsError(f"{path}: found {other}, which is to be read, expected the name of another file")
 
 
-def file_hash(path: str | os.PathLike) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+def file_hash(*paths: str | os.PathLike) -> str:
+    """The SHA-256 of a file, or of several one after the other, in hexadecimal."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
     return digest.hexdigest()
 
 
