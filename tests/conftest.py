@@ -2,13 +2,10 @@
 """Settings that all tests share."""
 
 import os
-<<<<<<< HEAD
 import shutil
-=======
 import subprocess
 import sys
 from pathlib import Path
->>>>>>> e35d2ad (Export the frame network and the clip network by torch.export and in ONNX's format, and run the latter by ONNX Runtime)
 
 import pytest
 from hypothesis import settings
@@ -40,7 +37,6 @@ def traced_graphs(monkeypatch) -> list:
 
 
 @pytest.fixture(scope="session")
-<<<<<<< HEAD
 def browser():
     """One Chromium for all tests of pages: the system's, as playwright's own is not in every distribution."""
     from playwright.sync_api import sync_playwright
@@ -54,7 +50,9 @@ def browser():
         browser = playwright.chromium.launch(executable_path=chromium, chromium_sandbox=False)
         yield browser
         browser.close()
-=======
+
+
+@pytest.fixture(scope="session")
 def exported_toy(tmp_path_factory) -> tuple:
     """The toy model's networks in ONNX's format, as examples/export_onnx.py writes them, and what that prints."""
     folder = tmp_path_factory.mktemp("onnx") / "toy"
@@ -62,4 +60,3 @@ def exported_toy(tmp_path_factory) -> tuple:
     done = subprocess.run([sys.executable, program, folder], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout.splitlines()
->>>>>>> e35d2ad (Export the frame network and the clip network by torch.export and in ONNX's format, and run the latter by ONNX Runtime)

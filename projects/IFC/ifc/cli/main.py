@@ -9,11 +9,7 @@ from typing import Annotated
 import typer
 
 from ..version import __version__
-<<<<<<< HEAD
-from . import benchmark, convert, data, demo, info, install_detectron2, model, results, segment, view
-=======
-from . import benchmark, convert, data, demo, export, info, install_detectron2, model, results, segment
->>>>>>> e35d2ad (Export the frame network and the clip network by torch.export and in ONNX's format, and run the latter by ONNX Runtime)
+from . import benchmark, convert, data, demo, export, info, install_detectron2, model, results, segment, view
 from .program import KEYS_LAST, SeveralValues, print_anything
 
 app = typer.Typer(
