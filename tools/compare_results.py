@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ifc data compare` under another name."""
 
-from ifc.cli.main import alias
-
-main = alias("data", "compare")
+from ifc.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(command=["data", "compare"])

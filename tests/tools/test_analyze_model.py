@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from detectron2.modeling import build_model
-from tools.loading import load_tool
+from tools.commands import command
 from torch import nn
 
 from ifc.benchmark.analysis import NetworkAnalysis, count_activations, count_flops
@@ -42,7 +42,7 @@ PINNED_OPTS = [str(word) for pair in PINNED.items() for word in pair]
 @pytest.fixture(scope="module")
 def tool():
     """The program, as a module."""
-    return load_tool("analyze_model")
+    return command("analyze")
 
 
 def build_network(config_file: str, *opts: str):
@@ -203,7 +203,7 @@ def test_text_has_the_numbers(analysis, report):
 def test_program(tool, report, tmp_path, capsys):
     path = tmp_path / "numbers.json"
     options = f"--input-size 64 96 --depth 1 --json {path}"
-    tool.main(["--config-file", TINY, *options.split(), *PINNED_OPTS])
+    tool(["--config-file", TINY, *options.split(), *PINNED_OPTS])
     content = json.loads(path.read_text())
     assert (content.pop("config_file"), content.pop("opts")) == (TINY, PINNED_OPTS)
     assert content == report
@@ -213,7 +213,7 @@ def test_program(tool, report, tmp_path, capsys):
 
 
 def test_published_config_and_window(tool, capsys):
-    tool.main(["--config-file", BASE, "--input-size", "32", "64", "--window", "2"])
+    tool(["--config-file", BASE, "--input-size", "32", "64", "--window", "2"])
     text = capsys.readouterr().out
     assert "window of 2 frames of 32x64" in text and "detr.transformer.clip_decoder" in text
 
@@ -235,7 +235,7 @@ def test_published_config_and_window(tool, capsys):
 def test_bad_options_end_with_one_clear_error(tool, tmp_path, monkeypatch, capsys, options, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
-        tool.main(["--config-file", TINY, *options.split()])
+        tool(["--config-file", TINY, *options.split()])
     text = str(end.value.code) if isinstance(end.value.code, str) else capsys.readouterr().err.splitlines()[-1]
     assert message in text and "error: " in text.lower() and "\n" not in text
     assert not list(tmp_path.iterdir())

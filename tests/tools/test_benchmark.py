@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from tools.bare_python import run_tool
-from tools.loading import load_tool
+from tools.commands import command
 
 from ifc.benchmark import time_loading
 
@@ -30,7 +30,7 @@ REGIONS = {
 
 @pytest.fixture(scope="module")
 def tool():
-    return load_tool("benchmark")
+    return command("benchmark")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def run(tool, tmp_path, capsys):
 
     def run_it(arguments: str, *more: str, opts: str = "") -> dict[str, dict[str, float]]:
         path = tmp_path / "numbers.json"
-        tool.main([*arguments.split(), *more, "--json", str(path), *opts.split()])
+        tool([*arguments.split(), *more, "--json", str(path), *opts.split()])
         content = json.loads(path.read_text())
         text = capsys.readouterr().out
         assert content["machine"] in text
@@ -152,6 +152,6 @@ def test_help_and_the_metric_need_no_torch(tmp_path):
 )
 def test_bad_options_end_with_one_clear_error(tool, capsys, arguments, message):
     with pytest.raises(SystemExit) as end:
-        tool.main(arguments.split())
+        tool(arguments.split())
     text = str(end.value.code) if isinstance(end.value.code, str) else capsys.readouterr().err.splitlines()[-1]
     assert message in text and "error: " in text.lower() and "\n" not in text

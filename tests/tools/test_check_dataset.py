@@ -5,14 +5,14 @@ import json
 
 import pytest
 from tools.bare_python import run_tool
-from tools.loading import load_tool
+from tools.commands import command
 from ytvis.small import SmallDataset
 
 
 @pytest.fixture
 def check():
     """The program's `main`, which returns where the exit status is 0."""
-    return load_tool("check_dataset").main
+    return command("data", "check")
 
 
 @pytest.fixture

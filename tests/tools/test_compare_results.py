@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
-from tools.loading import load_tool
+from tools.commands import command
 
 from ifc.ytvis.metric.comparison import compare_results
 from ifc.ytvis.reports.text import comparison_text
@@ -14,7 +14,7 @@ from ifc.ytvis.reports.text import comparison_text
 
 @pytest.fixture(scope="module")
 def tool():
-    return load_tool("compare_results")
+    return command("data", "compare")
 
 
 def rle(columns):
@@ -59,7 +59,7 @@ def test_numbers_by_hand(tool, write, tmp_path, capsys):
     first = write("a.json", [result(10, 0.9), result(4, 0.5), result(6, 0.4, category=2), result(5, 0.1)])
     second = write("b.json", [result(4, 0.45), result(8, 0.6)])
     arguments = ["--gt", str(tmp_path / "gt.json"), str(first), str(second), "--json", str(tmp_path / "out.json")]
-    tool.main(arguments)
+    tool(arguments)
     report = json.loads((tmp_path / "out.json").read_text())
     assert report["pairs"] == 3
     assert report["mean_iou"] == pytest.approx((0.8 + 1 + 0) / 3)
@@ -88,16 +88,16 @@ def test_no_input_is_written_over(tool, write, tmp_path, name):
     before = (tmp_path / name).read_bytes()
     arguments = ["--gt", str(tmp_path / "gt.json"), str(first), str(second), "--json", str(tmp_path / name)]
     with pytest.raises(SystemExit, match="^error: .*, which is to be read"):
-        tool.main(arguments)
+        tool(arguments)
     assert (tmp_path / name).read_bytes() == before
 
 
 def test_a_missing_file_and_a_wrong_score_are_errors(tool, write, tmp_path, capsys):
     options = ["--gt", str(tmp_path / "gt.json"), str(write("a.json", []))]
     with pytest.raises(SystemExit, match="^error: .*nowhere.json"):
-        tool.main([*options, str(tmp_path / "nowhere.json")])
+        tool([*options, str(tmp_path / "nowhere.json")])
     for score in ("nan", "-0.1"):
         with pytest.raises(SystemExit) as exit_info:
-            tool.main([*options, options[-1], f"--score={score}"])
+            tool([*options, options[-1], f"--score={score}"])
         assert exit_info.value.code == 2
         assert f"'--score': found '{score}', expected a finite number, 0 or more" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tools.loading import load_tool
+from tools.commands import command
 from ytvis.label_maps import random_map, read_maps, write_frames, write_maps
 
 
@@ -26,7 +26,7 @@ def convert(monkeypatch, tmp_path):
     value = {"sequence": [{"frame": 1, "x": 0, "y": 0, "width": 50, "height": 50}], "labels": ["cat"]}
     results = [{"type": "videorectangle", "value": value}]
     Path("studio.json").write_text(json.dumps([{"data": {"video": "0001.mp4"}, "annotations": [{"result": results}]}]))
-    return load_tool("convert").main
+    return command("data", "convert")
 
 
 @pytest.mark.parametrize("command", ["png-to-ytvis", "davis-to-ytvis", "youtube-vos-to-ytvis", "mose-to-ytvis"])

@@ -6,7 +6,7 @@ import json
 import av
 import numpy as np
 import pytest
-from tools.loading import load_tool
+from tools.commands import command
 
 from ifc.ytvis.datasets.shapes import render_video, write_coco, write_ytvis
 
@@ -14,7 +14,7 @@ from ifc.ytvis.datasets.shapes import render_video, write_coco, write_ytvis
 @pytest.fixture(scope="module")
 def make_shapes():
     """The program's `main`."""
-    return load_tool("make_shapes").main
+    return command("data", "shapes")
 
 
 def test_split_is_that_of_the_library(make_shapes, tmp_path, capsys):

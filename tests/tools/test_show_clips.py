@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tools.loading import load_tool
+from tools.commands import command
 
 from ifc.ytvis.datasets.shapes import write_ytvis
 
@@ -23,7 +23,7 @@ def data(tmp_path_factory):
 
 def picture(data, path, *opts, channels="RGB"):
     json_files, names = data
-    load_tool("show_clips").main(
+    command("data", "clips")(
         ["--config-file", CONFIG, "--output", str(path), "--clips", "3", "--width", "90", "SEED", "1"]
         + ["DATASETS.VIDEO_JSON", json_files, "DATASETS.TRAIN", names, "INPUT.FORMAT", channels, *opts]
         + ["SOLVER.IMS_PER_BATCH", "1", "INPUT.MIN_SIZE_TRAIN", "(60,)", "INPUT.RANDOM_FLIP", "none"]

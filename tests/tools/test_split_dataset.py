@@ -5,14 +5,14 @@ import hashlib
 import json
 
 import pytest
-from tools.loading import load_tool
+from tools.commands import command
 from ytvis.small import SmallDataset
 
 
 @pytest.fixture
 def split():
     """The program's `main`."""
-    return load_tool("split_dataset").main
+    return command("data", "split")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tools.loading import load_tool
+from tools.commands import command
 
 from ifc.engine.checkpoint import strip_checkpoint
 
@@ -64,7 +64,7 @@ def test_the_checkpoint_itself_is_not_written_over(checkpoint):
 @pytest.mark.parametrize("target", ["nowhere/out.pth", "out.pth"])
 def test_the_program_ends_with_one_line(checkpoint, tmp_path, monkeypatch, capsys, target):
     monkeypatch.setattr("sys.argv", ["strip_checkpoint.py", str(checkpoint), str(tmp_path / target)])
-    main = load_tool("strip_checkpoint").main
+    main = command("strip")
     if target == "out.pth":
         main()
         assert f"{target}: " in capsys.readouterr().out

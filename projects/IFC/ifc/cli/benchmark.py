@@ -18,7 +18,9 @@ from .program import (
     non_negative,
     one_clear_error,
     one_of,
+    option,
     positive,
+    switch,
 )
 
 CASES = ("crowded", "long", "validation")
@@ -42,7 +44,7 @@ app = typer.Typer(
 
 def number(help: str, metavar: str = "N") -> Any:
     """An option of one whole number from 1, or as many as `metavar` has words."""
-    return typer.Option(parser=positive, metavar=metavar, help=help)
+    return option(help, metavar, positive)
 
 
 Length = Annotated[int, number("frames of a video")]
@@ -53,18 +55,14 @@ InputSize = Annotated[tuple[int, int], number("as the network sees the frames, o
 OutputSize = Annotated[tuple[int, int], number("of the video file and the masks", "H W")]
 Repeat = Annotated[int, number("runs, of which the median one is reported")]
 Warmup = Annotated[
-    int | None,
-    typer.Option(
-        parser=non_negative, metavar="N", help="runs before, that do not count", show_default="1 where it matters"
-    ),
+    int | None, option("runs before, that do not count", "N", non_negative, show_default="1 where it matters")
 ]
-Variant = Annotated[list[str], typer.Option(metavar='"KEY VALUE ..."', help="options; may be repeated")]
+Variant = Annotated[list[str], option("options; may be repeated", '"KEY VALUE ..."')]
 Window, Stride, Device = (
-    Annotated[str | None, typer.Option(metavar="VALUE", help=key, show_default="the config's")]
-    for key in CONFIG_KEYS.values()
+    Annotated[str | None, option(key, "VALUE", show_default="the config's")] for key in CONFIG_KEYS.values()
 )
-Threads = Annotated[int | None, typer.Option(parser=positive, metavar="N", help="torch's on the CPU")]
-JsonFile = Annotated[Path | None, typer.Option(parser=new_file, metavar="FILE", help="write the numbers, too")]
+Threads = Annotated[int | None, option("torch's on the CPU", "N", positive)]
+JsonFile = Annotated[Path | None, option("write the numbers, too", "FILE", new_file)]
 
 
 @one_clear_error()
@@ -103,7 +101,7 @@ def inference(
     stride: Stride = None,
     device: Device = None,
     read_ahead: Annotated[
-        bool, typer.Option("--read-ahead", help="decode beside the rest, as the segmentation of videos does")
+        bool, switch("--read-ahead", "decode beside the rest, as the segmentation of videos does")
     ] = False,
     threads: Threads = None,
     json: JsonFile = None,
@@ -143,7 +141,7 @@ def training(
 @app.command(context_settings=KEYS_LAST)
 def stream(
     config_file: ConfigFile,
-    weights: Annotated[str, typer.Option(metavar="FILE", help="a checkpoint of the config's model")],
+    weights: Annotated[str, option("a checkpoint of the config's model", "FILE")],
     length: Length = 10000,
     part: Annotated[int, number("frames that make a column")] = 1000,
     instances: Instances = 3,
@@ -186,7 +184,7 @@ def rle(
     input_size: InputSize = (90, 160),
     output_size: OutputSize = (720, 1280),
     repeat: Repeat = 5,
-    device: Annotated[str, typer.Option(metavar="NAME", help="cpu or cuda")] = "cpu",
+    device: Annotated[str, option("cpu or cuda", "NAME")] = "cpu",
     threads: Threads = None,
     json: JsonFile = None,
 ) -> None:
@@ -209,9 +207,7 @@ def overlay(
 
 @app.command(cls=SeveralValues)
 def metric(
-    case: Annotated[
-        list[str], typer.Option(parser=one_of(*CASES), metavar="CASE ...", help=f"what to run, of {', '.join(CASES)}")
-    ] = CASES,
+    case: Annotated[list[str], option(f"what to run, of {', '.join(CASES)}", "CASE ...", one_of(*CASES))] = CASES,
     threads: Threads = None,
     json: JsonFile = None,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..ytvis.files import refuse_input, write_json
-from .program import ALL_CORES, SeveralValues, Workers, one_clear_error
+from .program import ALL_CORES, SeveralValues, Workers, one_clear_error, option, switch
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,17 +26,10 @@ app = typer.Typer(
     The json's file_names are relative to the folder that the program prints. Each command has its own --help.""",
 )
 
-JsonFile = Annotated[str, typer.Option("--output", metavar="FILE", help="the json to write")]
-NewFolder = Annotated[str, typer.Option("--output", metavar="DIR", help="the folder to write, which may not exist yet")]
-Frames = Annotated[str, typer.Option(metavar="DIR", help="folder with a folder of frames for each video")]
-Sequences = Annotated[str, typer.Argument(metavar="IMAGES", help="folder with a folder of frames for each sequence")]
-Ytvis = Annotated[str, typer.Argument(metavar="JSON", help="in YouTube-VIS's format")]
-Categories = Annotated[
-    list[str],
-    typer.Option(metavar="N=NAME", help="numbers and names of the classes", show_default="1=car 2=pedestrian"),
-]
+JsonFile = Annotated[str, option("the json to write", "FILE")]
+Frames = Annotated[str, option("folder with a folder of frames for each video", "DIR")]
 OnlyAnnotated = Annotated[
-    bool, typer.Option("--only-annotated", help="leave out the frames without PNG, whose masks would be null")
+    bool, switch("--only-annotated", "leave out the frames without PNG, whose masks would be null")
 ]
 
 
@@ -52,17 +45,14 @@ def from_png(
     context: typer.Context,
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="folder with Annotations and JPEGImages")],
     output: JsonFile,
-    list: Annotated[
-        str | None, typer.Option(metavar="FILE", help="the videos to convert, a name a line", show_default="all")
-    ] = None,
+    list: Annotated[str | None, option("the videos to convert, a name a line", "FILE", show_default="all")] = None,
     resolution: Annotated[
-        str | None, typer.Option(metavar="NAME", help="DAVIS's folder of videos", show_default="480p if there is one")
+        str | None, option("DAVIS's folder of videos", "NAME", show_default="480p if there is one")
     ] = None,
     meta: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="the objects' categories", show_default="ROOT/meta.json if it exists"),
+        str | None, option("the objects' categories", "FILE", show_default="ROOT/meta.json if it exists")
     ] = None,
-    void: Annotated[int | None, typer.Option(metavar="N", help="an index that is no object, besides 0")] = None,
+    void: Annotated[int | None, option("an index that is no object, besides 0", "N")] = None,
     only_annotated: OnlyAnnotated = False,
     workers: Workers = ALL_CORES,
 ) -> None:
@@ -81,53 +71,28 @@ for _name in ("png-to-ytvis", "davis-to-ytvis", "youtube-vos-to-ytvis", "mose-to
     app.command(_name)(from_png)
 
 
-@app.command("mots-png-to-ytvis", cls=SeveralValues)
 @one_clear_error()
-def from_mots_png(
+def from_mots(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="INSTANCES", help="folder of the annotations")],
-    frames: Sequences,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="folder of the annotations")],
+    frames: Annotated[str, typer.Argument(metavar="IMAGES", help="folder with a folder of frames for each sequence")],
     output: JsonFile,
-    categories: Categories = (),
+    categories: Annotated[
+        list[str], option("numbers and names of the classes", "N=NAME ...", show_default="1=car 2=pedestrian")
+    ] = (),
     only_annotated: OnlyAnnotated = False,
     workers: Workers = ALL_CORES,
 ) -> None:
-    """MOTS and KITTI-MOTS: PNGs of 16 bits."""
+    """MOTS and KITTI-MOTS: PNGs of 16 bits, or SEQUENCE.txt or SEQUENCE/gt/gt.txt."""
     from ..ytvis.convert import mots
 
-    _from_mots(mots.read_mots_png, context, source, frames, output, categories, only_annotated, workers)
-
-
-@app.command("mots-txt-to-ytvis", cls=SeveralValues)
-@one_clear_error()
-def from_mots_text(
-    context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="TEXTS", help="folder of the annotations")],
-    frames: Sequences,
-    output: JsonFile,
-    categories: Categories = (),
-    workers: Workers = ALL_CORES,
-) -> None:
-    """MOTS and KITTI-MOTS: SEQUENCE.txt or SEQUENCE/gt/gt.txt."""
-    from ..ytvis.convert import mots
-
-    _from_mots(mots.read_mots_text, context, source, frames, output, categories, False, workers)
-
-
-def _from_mots(
-    read: Callable,
-    context: typer.Context,
-    source: str,
-    frames: str,
-    output: str,
-    categories: Sequence[str],
-    only_annotated: bool,
-    workers: int,
-) -> None:
-    from ..ytvis.convert import mots
-
+    read = mots.read_mots_png if context.info_name == "mots-png-to-ytvis" else mots.read_mots_text
     numbers = mots.read_categories(categories) if categories else mots.CATEGORIES
     _write(context, output, (read(source, frames, numbers, _each(workers)), numbers, []), frames, only_annotated)
+
+
+for _name in ("mots-png-to-ytvis", "mots-txt-to-ytvis"):
+    app.command(_name, cls=SeveralValues)(from_mots)
 
 
 @app.command("cvat-to-ytvis")
@@ -160,31 +125,23 @@ def from_label_studio(
     _write(context, output, label_studio.read_label_studio(source, frames), frames)
 
 
-@app.command("ytvis-to-png")
 @one_clear_error()
-def to_png(source: Ytvis, output: NewFolder, workers: Workers = ALL_CORES) -> None:
-    """Indexed PNGs with DAVIS's palette, and meta.json."""
-    from ..ytvis.convert import indexed_png
+def from_ytvis(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="JSON", help="in YouTube-VIS's format")],
+    output: Annotated[str, option("the folder to write, which may not exist yet", "DIR")],
+    workers: Workers = ALL_CORES,
+) -> None:
+    """Indexed PNGs with DAVIS's palette and meta.json, MOTS's PNGs of 16 bits, or its text, a file a sequence."""
+    from ..ytvis.convert import indexed_png, mots
 
-    _report(output, indexed_png.write_indexed_png(source, output, _each(workers)))
-
-
-@app.command("ytvis-to-mots-png")
-@one_clear_error()
-def to_mots_png(source: Ytvis, output: NewFolder, workers: Workers = ALL_CORES) -> None:
-    """MOTS's PNGs of 16 bits."""
-    from ..ytvis.convert import mots
-
-    _report(output, mots.write_mots_png(source, output, _each(workers)))
+    writers = {"ytvis-to-png": indexed_png.write_indexed_png, "ytvis-to-mots-png": mots.write_mots_png}
+    write = writers.get(context.info_name, mots.write_mots_text)
+    _report(output, write(source, output, _each(workers)))
 
 
-@app.command("ytvis-to-mots-txt")
-@one_clear_error()
-def to_mots_text(source: Ytvis, output: NewFolder, workers: Workers = ALL_CORES) -> None:
-    """MOTS's text, a file a sequence."""
-    from ..ytvis.convert import mots
-
-    _report(output, mots.write_mots_text(source, output, _each(workers)))
+for _name in ("ytvis-to-png", "ytvis-to-mots-png", "ytvis-to-mots-txt"):
+    app.command(_name)(from_ytvis)
 
 
 def _write(

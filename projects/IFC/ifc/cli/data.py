@@ -17,8 +17,10 @@ from .program import (
     amount,
     new_file,
     one_clear_error,
+    option,
     positive,
     share,
+    switch,
     video_rate,
 )
 
@@ -31,20 +33,15 @@ def check(
     image_root: Annotated[
         str, typer.Argument(metavar="IMAGE_ROOT", help="the folder that its file_names are relative to")
     ],
-    no_frames: Annotated[bool, typer.Option("--no-frames", help="check the annotations only")] = False,
-    decode: Annotated[bool, typer.Option("--decode", help="decode every frame whole")] = False,
+    no_frames: Annotated[bool, switch("--no-frames", "check the annotations only")] = False,
+    decode: Annotated[bool, switch("--decode", "decode every frame whole")] = False,
     area_tolerance: Annotated[
-        float,
-        typer.Option(
-            parser=amount, metavar="SHARE", help="of the mask's pixels, by which an area may be off; 2 pixels always"
-        ),
+        float, option("of the mask's pixels, by which an area may be off; 2 pixels always", "SHARE", amount)
     ] = Tolerance.area,
-    box_tolerance: Annotated[
-        float, typer.Option(parser=amount, metavar="PIXELS", help="by which each side of a box may be off")
-    ] = Tolerance.box,
+    box_tolerance: Annotated[float, option("by which each side of a box may be off", "PIXELS", amount)] = Tolerance.box,
     workers: Workers = ALL_CORES,
-    report: Annotated[Path | None, typer.Option(metavar="DIR", help="write an HTML page, DIR/index.html")] = None,
-    json: Annotated[Path | None, typer.Option(parser=new_file, metavar="FILE", help="write the faults as json")] = None,
+    report: Annotated[Path | None, option("write an HTML page, DIR/index.html", "DIR")] = None,
+    json: Annotated[Path | None, option("write the faults as json", "FILE", new_file)] = None,
 ) -> None:
     """Report all faults of a data set in YouTube-VIS's format.
 
@@ -90,22 +87,15 @@ def check(
 @one_clear_error()
 def split(
     annotations: Annotations,
-    output: Annotated[Path, typer.Option(metavar="DIR", help="gets train.json, val.json and split.json")],
+    output: Annotated[Path, option("gets train.json, val.json and split.json", "DIR")],
     val_fraction: Annotated[
-        float | None,
-        typer.Option(parser=share, metavar="SHARE", help="of the videos to validate on", show_default="0.1"),
+        float | None, option("of the videos to validate on", "SHARE", share, show_default="0.1")
     ] = None,
-    val_videos: Annotated[
-        int | None, typer.Option(parser=positive, metavar="N", help="number of videos to validate on")
-    ] = None,
-    videos: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="make the split again that this split.json lists")
-    ] = None,
-    named: Annotated[
-        str | None, typer.Option(metavar="NAME", help="make the split of this name, which is the same everywhere")
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="every seed gives another split")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a split in DIR")] = False,
+    val_videos: Annotated[int | None, option("number of videos to validate on", "N", positive)] = None,
+    videos: Annotated[Path | None, option("make the split again that this split.json lists", "FILE")] = None,
+    named: Annotated[str | None, option("make the split of this name, which is the same everywhere", "NAME")] = None,
+    seed: Annotated[int, option("every seed gives another split", "N")] = 0,
+    overwrite: Annotated[bool, switch("--overwrite", "replace a split in DIR")] = False,
 ) -> None:
     """Split a data set by video into train.json and val.json, with balanced classes.
 
@@ -157,29 +147,21 @@ def split(
 
 @one_clear_error()
 def shapes(
-    seed: Annotated[int, typer.Option(metavar="N", help="every seed gives other videos")],
-    length: Annotated[int, typer.Option(metavar="T", help="frames a video")] = 24,
-    size: Annotated[tuple[int, int], typer.Option(metavar="H W", help="size of a frame")] = (128, 192),
-    instances: Annotated[
-        tuple[int, int], typer.Option(metavar="MIN MAX", help="range of the number of instances in a video")
-    ] = (1, 5),
+    seed: Annotated[int, option("every seed gives other videos", "N")],
+    length: Annotated[int, option("frames a video", "T")] = 24,
+    size: Annotated[tuple[int, int], option("size of a frame", "H W")] = (128, 192),
+    instances: Annotated[tuple[int, int], option("range of the number of instances in a video", "MIN MAX")] = (1, 5),
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="folder of the data set; gets SPLIT.json and SPLIT/JPEGImages")
+        Path | None, option("folder of the data set; gets SPLIT.json and SPLIT/JPEGImages", "DIR")
     ] = None,
-    split: Annotated[str | None, typer.Option(metavar="NAME", help="name of the split, such as train or val")] = None,
-    videos: Annotated[int | None, typer.Option(metavar="N", help="number of videos of the split")] = None,
-    coco: Annotated[bool, typer.Option("--coco", help="write coco_SPLIT.json over the same frames, too")] = False,
-    coco_stride: Annotated[
-        int, typer.Option(parser=positive, metavar="K", help="every K-th frame of a video is a COCO image")
-    ] = 1,
+    split: Annotated[str | None, option("name of the split, such as train or val", "NAME")] = None,
+    videos: Annotated[int | None, option("number of videos of the split", "N")] = None,
+    coco: Annotated[bool, switch("--coco", "write coco_SPLIT.json over the same frames, too")] = False,
+    coco_stride: Annotated[int, option("every K-th frame of a video is a COCO image", "K", positive)] = 1,
     workers: Workers = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the split if it exists")] = False,
-    video: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="write the seed's first video as H.264 into FILE (.mp4)")
-    ] = None,
-    frame_rate: Annotated[
-        float, typer.Option(parser=video_rate, metavar="R", help="frames a second of that video")
-    ] = 10.0,
+    overwrite: Annotated[bool, switch("--overwrite", "replace the split if it exists")] = False,
+    video: Annotated[Path | None, option("write the seed's first video as H.264 into FILE (.mp4)", "FILE")] = None,
+    frame_rate: Annotated[float, option("frames a second of that video", "R", video_rate)] = 10.0,
 ) -> None:
     """Make a data set or a video of synthetic shapes, or both.
 
@@ -219,9 +201,9 @@ def shapes(
 @one_clear_error()
 def clips(
     config_file: ConfigFile,
-    output: Annotated[Path, typer.Option(parser=new_file, metavar="FILE", help="the picture, a PNG")],
-    clips: Annotated[int, typer.Option(parser=positive, metavar="N", help="rows")] = 6,
-    width: Annotated[int, typer.Option(parser=positive, metavar="W", help="of a frame")] = 240,
+    output: Annotated[Path, option("the picture, a PNG", "FILE", new_file)],
+    clips: Annotated[int, option("rows", "N", positive)] = 6,
+    width: Annotated[int, option("of a frame", "W", positive)] = 240,
     keys: ConfigKeys = (),
 ) -> None:
     """Draw training clips as a config makes them.
@@ -249,8 +231,8 @@ def clips(
 @one_clear_error()
 def long(
     annotations: Annotated[str, typer.Argument(metavar="JSON", help="valid.json of 2022")],
-    short: Annotated[str, typer.Option(metavar="JSON", help="valid.json of 2021")],
-    output: Annotated[str, typer.Option(metavar="JSON", help="valid_long.json, to be written")],
+    short: Annotated[str, option("valid.json of 2021", "JSON")],
+    output: Annotated[str, option("valid_long.json, to be written", "JSON")],
 ) -> None:
     """Write the long videos of YouTube-VIS 2022's validation split as a split of their own.
 

@@ -5,33 +5,26 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from .program import ConfigFile, ConfigKeys, positive, probability, video_rate
+from .program import ConfigFile, ConfigKeys, option, positive, probability, video_rate
 
 
 def demo(
     config_file: ConfigFile,
-    input: Annotated[list[Path], typer.Option(metavar="PATH", help="video files, folders of frames, images")],
-    output: Annotated[Path, typer.Option(metavar="DIR", help="folder for overlays and results")],
-    confidence_threshold: Annotated[
-        float, typer.Option(parser=probability, metavar="SCORE", help="smallest score that is drawn")
-    ] = 0.3,
+    input: Annotated[list[Path], option("video files, folders of frames, images", "PATH")],
+    output: Annotated[Path, option("folder for overlays and results", "DIR")],
+    confidence_threshold: Annotated[float, option("smallest score that is drawn", "SCORE", probability)] = 0.3,
     frame_rate: Annotated[
         float,
-        typer.Option(
-            parser=video_rate,
-            metavar="RATE",
-            help="frames a second of the overlays of folders of frames, which have no rate of their own",
+        option(
+            "frames a second of the overlays of folders of frames, which have no rate of their own", "RATE", video_rate
         ),
     ] = 10.0,
     scale: Annotated[
         int | None,
-        typer.Option(
-            parser=positive,
-            metavar="FACTOR",
-            help="enlarge the overlays by this whole factor (default: the smallest that makes the shorter side 360 "
-            "pixels)",
+        option(
+            "enlarge the overlays by this whole factor (default: the smallest that makes the shorter side 360 pixels)",
+            "FACTOR",
+            positive,
         ),
     ] = None,
     opts: ConfigKeys = (),

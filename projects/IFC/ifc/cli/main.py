@@ -2,8 +2,7 @@
 """The command `ifc`: its commands by name. None of their modules loads more than --help needs."""
 
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -81,8 +80,3 @@ def main(argv: Sequence[str] | None = None, command: Sequence[str] = ()) -> None
     except SystemExit as end:
         if end.code:
             raise
-
-
-def alias(*command: str) -> Callable[..., None]:
-    """The `main` of a program that is one command of `ifc` under an earlier name."""
-    return partial(main, command=command)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..ytvis.files import refuse_input, whole_file, write_json
-from .program import ConfigFile, ConfigKeys, new_file, one_clear_error, positive
+from .program import ConfigFile, ConfigKeys, new_file, one_clear_error, option, positive, switch
 
 # As detectron2: the same for every run of a user, so that processes that a run left behind are noticed.
 PORT = 2**15 + 2**14 + (os.getuid() if hasattr(os, "getuid") else 1) % 2**14
@@ -17,22 +17,16 @@ PORT = 2**15 + 2**14 + (os.getuid() if hasattr(os, "getuid") else 1) % 2**14
 
 def train(
     config_file: ConfigFile = "",
-    resume: Annotated[bool, typer.Option("--resume", help="continue from the last checkpoint in OUTPUT_DIR")] = False,
-    eval_only: Annotated[
-        bool, typer.Option("--eval-only", help="evaluate MODEL.WEIGHTS on DATASETS.TEST, do not train")
-    ] = False,
+    resume: Annotated[bool, switch("--resume", "continue from the last checkpoint in OUTPUT_DIR")] = False,
+    eval_only: Annotated[bool, switch("--eval-only", "evaluate MODEL.WEIGHTS on DATASETS.TEST, do not train")] = False,
     replay: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="make a step again that a training wrote because its losses were not finite"),
+        str | None, option("make a step again that a training wrote because its losses were not finite", "FILE")
     ] = None,
-    num_gpus: Annotated[int, typer.Option(metavar="N", help="processes a machine")] = 1,
-    num_machines: Annotated[int, typer.Option(metavar="N", help="machines in all")] = 1,
-    machine_rank: Annotated[int, typer.Option(metavar="I", help="which of them this one is, from 0")] = 0,
+    num_gpus: Annotated[int, option("processes a machine", "N")] = 1,
+    num_machines: Annotated[int, option("machines in all", "N")] = 1,
+    machine_rank: Annotated[int, option("which of them this one is, from 0", "I")] = 0,
     dist_url: Annotated[
-        str,
-        typer.Option(
-            metavar="URL", help="where the processes meet: tcp://HOST:PORT of machine 0, or auto on one machine"
-        ),
+        str, option("where the processes meet: tcp://HOST:PORT of machine 0, or auto on one machine", "URL")
     ] = f"tcp://127.0.0.1:{PORT}",
     opts: ConfigKeys = (),
 ) -> None:
@@ -63,12 +57,9 @@ def train(
 @one_clear_error()
 def plot(
     runs: Annotated[list[str], typer.Argument(metavar="RUN", help="output folders, or their metrics.json")],
-    output: Annotated[Path, typer.Option(parser=new_file, metavar="FILE", help="a PNG, PDF or SVG, by its name")],
+    output: Annotated[Path, option("a PNG, PDF or SVG, by its name", "FILE", new_file)],
     smoothing: Annotated[
-        int | None,
-        typer.Option(
-            parser=positive, metavar="N", help="written values over whose mean noisy numbers are smoothed; 1 for none"
-        ),
+        int | None, option("written values over whose mean noisy numbers are smoothed; 1 for none", "N", positive)
     ] = None,
 ) -> None:
     """Draw the curves of trainings: losses, AP, learning rates, gradient norm and time.
@@ -96,7 +87,7 @@ def plot(
 def strip(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="checkpoint of a training run")],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="file to write")],
-    half: Annotated[bool, typer.Option("--half", help="store the weights as float16")] = False,
+    half: Annotated[bool, switch("--half", "store the weights as float16")] = False,
 ) -> None:
     """Keep a checkpoint's weights alone.
 
@@ -116,17 +107,14 @@ def strip(
 def analyze(
     config_file: ConfigFile,
     window: Annotated[
-        int | None,
-        typer.Option(metavar="T", help="frames of a window", show_default="the config's INPUT.SAMPLING_FRAME_NUM"),
+        int | None, option("frames of a window", "T", show_default="the config's INPUT.SAMPLING_FRAME_NUM")
     ] = None,
-    input_size: Annotated[
-        tuple[int, int],
-        typer.Option(parser=positive, metavar="H W", help="size of the frames that the network sees"),
-    ] = (360, 640),
-    depth: Annotated[int, typer.Option(parser=positive, metavar="N", help="levels of modules in the table")] = 4,
-    json: Annotated[
-        Path | None, typer.Option(parser=new_file, metavar="FILE", help="write the numbers of all modules, too")
-    ] = None,
+    input_size: Annotated[tuple[int, int], option("size of the frames that the network sees", "H W", positive)] = (
+        360,
+        640,
+    ),
+    depth: Annotated[int, option("levels of modules in the table", "N", positive)] = 4,
+    json: Annotated[Path | None, option("write the numbers of all modules, too", "FILE", new_file)] = None,
     opts: ConfigKeys = (),
 ) -> None:
     """Count parameters, FLOPs and activations of a config's network.

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -62,6 +62,16 @@ probability = _number(float, lambda x: 0 <= x <= 1, "a number from 0 to 1")
 video_rate = _number(float, lambda x: 0.001 <= x <= 1000, "0.001 to 1000 frames a second")
 
 
+def option(help: str, metavar: str | None = None, read: Callable | None = None, **settings: Any) -> Any:
+    """An option with a value, which `read` makes of its text."""
+    return typer.Option(metavar=metavar, parser=read, help=help, **settings)
+
+
+def switch(name: str, help: str) -> Any:
+    """An option without a value, that is on where it is given."""
+    return typer.Option(name, help=help)
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """What reads one of `choices`."""
 
@@ -81,9 +91,9 @@ def new_file(text: str) -> Path:
     return path
 
 
-ConfigFile = Annotated[str, typer.Option(metavar="FILE", help="a config in YAML")]
+ConfigFile = Annotated[str, option("a config in YAML, or the name of one of IFC's own", "FILE")]
 ConfigKeys = Annotated[list[str], typer.Argument(metavar="KEY VALUE", help="config keys and their values, put last")]
-Workers = Annotated[int, typer.Option(parser=positive, metavar="N", show_default="all cores", help="processes to use")]
+Workers = Annotated[int, option("processes to use", "N", positive, show_default="all cores")]
 ALL_CORES = os.cpu_count() or 1
 KEYS_LAST = {"allow_interspersed_args": False}
 """The context settings of a command with `ConfigKeys`: what follows the first of them is a key or a value, also -1."""

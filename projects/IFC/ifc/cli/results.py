@@ -8,41 +8,37 @@ from typing import Annotated
 import typer
 
 from ..ytvis.files import refuse_input, write_json
-from .program import amount, finite, new_file, one_clear_error, positive
+from .program import amount, finite, new_file, one_clear_error, option, positive, switch
 
 REPORT_FILE = "report.html"
-GroundTruth = Annotated[str, typer.Option(metavar="FILE", help="annotations in YouTube-VIS's json format")]
-JsonFile = Annotated[Path | None, typer.Option(parser=new_file, metavar="FILE", help="write the numbers, too")]
+GroundTruth = Annotated[str, option("annotations in YouTube-VIS's json format", "FILE")]
+JsonFile = Annotated[Path | None, option("write the numbers, too", "FILE", new_file)]
 
 
 @one_clear_error()
 def evaluate(
     gt: GroundTruth,
-    results: Annotated[str, typer.Option(metavar="FILE", help="results.json")],
+    results: Annotated[str, option("results.json", "FILE")],
     json: JsonFile = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="DIR", help=f"write {REPORT_FILE} to this folder, made if missing")
-    ] = None,
-    frames: Annotated[
-        str | None, typer.Option(metavar="DIR", help="folder of the frames, for the report's pictures")
-    ] = None,
-    tracking: Annotated[bool, typer.Option("--tracking", help="HOTA, IDF1 and MOTA too, through TrackEval")] = False,
+    report: Annotated[Path | None, option(f"write {REPORT_FILE} to this folder, made if missing", "DIR")] = None,
+    frames: Annotated[str | None, option("folder of the frames, for the report's pictures", "DIR")] = None,
+    tracking: Annotated[bool, switch("--tracking", "HOTA, IDF1 and MOTA too, through TrackEval")] = False,
     score: Annotated[
         float | None,
-        typer.Option(
-            parser=finite,
-            metavar="SCORE",
-            help="least score of a result that counts as found, in tracking, confusion, identity switches and pictures "
+        option(
+            "least score of a result that counts as found, in tracking, confusion, identity switches and pictures "
             "(default: the one of best F1 at IoU 0.5); AP takes all results",
+            "SCORE",
+            finite,
         ),
     ] = None,
     motion_step: Annotated[
         int | None,
-        typer.Option(
-            parser=positive,
-            metavar="FRAMES",
-            help="motion is the IoU of an object's box with its box this many frames later (default: a third of a "
+        option(
+            "motion is the IoU of an object's box with its box this many frames later (default: a third of a "
             "second at YouTube-VIS's 6 frames a second)",
+            "FRAMES",
+            positive,
         ),
     ] = None,
 ) -> None:
@@ -109,9 +105,7 @@ def evaluate(
 def submit(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="results.json")],
     split: Annotated[str, typer.Option("--for", metavar="FILE", help="the split's json, as valid.json")],
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="zip to write", show_default="results.zip beside it")
-    ] = None,
+    output: Annotated[Path | None, option("zip to write", "FILE", show_default="results.zip beside it")] = None,
 ) -> None:
     """Check results against a split and zip them as the challenges' servers take them.
 
@@ -143,7 +137,7 @@ def compare(
     gt: GroundTruth,
     first: Annotated[str, typer.Argument(metavar="FIRST", help="results.json")],
     second: Annotated[str, typer.Argument(metavar="SECOND", help="results.json")],
-    score: Annotated[float, typer.Option(parser=amount, metavar="SCORE", help="of the tracks that are paired")] = 0.3,
+    score: Annotated[float, option("of the tracks that are paired", "SCORE", amount)] = 0.3,
     json: JsonFile = None,
 ) -> None:
     """Say how far two results files of one data set are apart: in AP, and track by track.
