@@ -77,8 +77,8 @@ def register_all_videos(root: str) -> None:
     """Register `VIDEO_DATASETS` under `root`, as {folder}_{split}."""
     for folder, (classes, splits) in VIDEO_DATASETS.items():
         metadata = category_metadata(dict(enumerate(classes, start=1)))
-        for split, (json_file, imageROOT) in splits.items():
-            paths = os.path.join(root, folder, json_file), os.path.join(root, folder, imageROOT)
+        for split, (json_file, image_root) in splits.items():
+            paths = os.path.join(root, folder, json_file), os.path.join(root, folder, image_root)
             _register_once(register_ytvis_instances, f"{folder}_{split}", metadata, *paths)
 
 
@@ -90,8 +90,8 @@ def register_all_joint_coco(root: str) -> None:
         for split in ("train", "val"):
             name = f"coco2{target.replace('_', '')}_{split}"
             json_file = os.path.join(root, "coco", "annotations", f"instances_{split}2017.json")
-            imageROOT = os.path.join(root, "coco", f"{split}2017")
-            _register_once(register_joint_coco, name, metadata, json_file, imageROOT, table)
+            image_root = os.path.join(root, "coco", f"{split}2017")
+            _register_once(register_joint_coco, name, metadata, json_file, image_root, table)
 
 
 def register_all_shapes(root: str) -> None:
@@ -99,11 +99,11 @@ def register_all_shapes(root: str) -> None:
     metadata = category_metadata(shapes.CATEGORIES)
     folder = os.path.join(root, "shapes")
     for split in ("train", "val"):
-        imageROOT = os.path.join(folder, split, "JPEGImages")
+        image_root = os.path.join(folder, split, "JPEGImages")
         json_file = os.path.join(folder, f"{split}.json")
-        _register_once(register_ytvis_instances, f"shapes_{split}", metadata, json_file, imageROOT)
+        _register_once(register_ytvis_instances, f"shapes_{split}", metadata, json_file, image_root)
         json_file = os.path.join(folder, f"coco_{split}.json")
-        _register_once(register_coco_instances, f"shapes_coco_{split}", metadata, json_file, imageROOT)
+        _register_once(register_coco_instances, f"shapes_coco_{split}", metadata, json_file, image_root)
 
 
 def register_video_json(entries: Sequence[Any]) -> None:
@@ -123,7 +123,7 @@ def register_video_json(entries: Sequence[Any]) -> None:
         name, *paths = entry
         _register_once(register_ytvis_instances, name, {}, *paths)
         metadata = MetadataCatalog.get(name)
-        registered = [metadata.get("json_file"), metadata.get("imageROOT")]
+        registered = [metadata.get("json_file"), metadata.get("image_root")]
         if registered != paths:
             raise ValueError(f"{place}, but '{name}' is registered with {registered}; choose another name")
 
