@@ -89,7 +89,7 @@ def _packages() -> Iterator[dict[str, Any]]:
 
 def _devices(torch: Any) -> Iterator[dict[str, Any]]:
     """The devices that a model runs on."""
-    from ..modeling.precision import has_fast_bfloat16
+    from ..precision import has_fast_bfloat16
 
     names = {"cpu": f"{os.cpu_count()} processors, torch on {torch.get_num_threads()} threads"}
     for index in range(torch.cuda.device_count()):
