@@ -40,7 +40,7 @@ def demo(
     folder receives
 
     \b
-    - NAME.mp4 for each video: one color a track, with its class, score and id (H.264, no sound; the frame rate of
+    - NAME.mp4 for each video: one color a track, with its class and id (H.264, with the sound and the time stamps of
       the input; small videos are enlarged by a whole factor so that the labels are readable). NAME.png for each image.
     - results.json: all tracks of all videos, also those below the threshold, in YTVIS's results format (a list of
       {video_id, category_id, score, segmentations}), and videos.json, which says what the ids mean: {"videos": [{id,
@@ -50,9 +50,8 @@ def demo(
     Every input is opened before any work, so that a wrong one is known at once. What is computed when a video proves to
     be damaged further on is kept: the frames before the damage count as a shorter video, the other inputs follow, and
     the program ends with an error. So it is when it is interrupted (Ctrl-C), but that the other inputs do not follow; a
-    second interrupt ends it at once, with the results of the videos that were tracked. Needs the time of one network
-    pass a frame; frames are decoded as they are used (twice), so that memory does not grow with the size of the video's
-    frames.
+    second interrupt ends it at once, with the results of what was tracked. Videos are read once, as `ifc segment` does,
+    which has more outputs, so that memory does not grow with their length.
     """
     args = Namespace(**locals())
     from .overlays import run

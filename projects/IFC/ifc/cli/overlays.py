@@ -2,28 +2,33 @@
 """Videos and images in, overlays and results out: the work of demo.py. It loads torch: import it after --help."""
 
 import itertools
+import json
 import logging
 import os
 import sys
+import tempfile
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils.logger import setup_logger
-from tqdm import tqdm
 
 from ..engine import setup_config
-from ..predictor import SEGMENTER_DEFAULTS, Classes, IncompleteVideoError, VideoSegmenter
+from ..outputs import SegmentSettings, segment_videos
+from ..outputs.manifest import MANIFEST_FILE
+from ..outputs.objects import RESULTS_FILE
+from ..outputs.sinks import OVERLAY_FILE
+from ..predictor import SEGMENTER_DEFAULTS, Classes, VideoSegmenter
 from ..video import FolderReader, FrameSource, ImageReader, VideoReadError, VideoWriteError, VideoWriter, open_frames
-from ..ytvis.drawing import DrawingStyle, DrawnTrack, TrackDrawer, default_scale, objects_on, select_tracks
-from ..ytvis.files import whole_file, write_json, write_list
+from ..ytvis.drawing import DrawingStyle, TrackDrawer, default_scale, objects_on, select_tracks
+from ..ytvis.files import make_writable_folder, read_json, whole_file, write_json, write_list
 from .interruption import Interruption
 from .program import one_clear_error, print_anything
+from .progress import ProgressBars
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +42,14 @@ def run(args: Namespace) -> None:
         setup_logger(name=name)
     with one_clear_error():
         jobs, segmenter = prepare(args)
-        overlays = Overlays(segmenter, args.confidence_threshold, args.scale, args.frame_rate)
+        settings = SegmentSettings(
+            frame_rate=args.frame_rate,
+            threshold=args.confidence_threshold,
+            results_threshold=0,
+            style=DrawingStyle(scale=args.scale),
+        )
         try:
-            errors = overlays.make(jobs, args.output)
+            errors = Overlays(segmenter, args.output, settings).make(jobs)
         except KeyboardInterrupt:
             errors = [f"interrupted; {args.output} has what was tracked before"]
     for error in errors:
@@ -82,7 +92,7 @@ def prepare(args: Namespace) -> tuple[list[Job], VideoSegmenter]:
     jobs = plan_jobs(args.input, args.output, args.frame_rate)
     for job in jobs:
         _require_drawable(job.source, args.scale)
-    _make_output_folder(args.output)
+    make_writable_folder(args.output, "--output")
     if cfg.INPUT.SAMPLING_FRAME_NUM <= cfg.MODEL.IFC.CLIP_STRIDE and not all(job.is_image for job in jobs):
         logger.warning(
             "Windows do not overlap, so that no object is followed from one to the next: INPUT.SAMPLING_FRAME_NUM is "
@@ -131,131 +141,101 @@ def _require_drawable(source: FrameSource, scale: int | None) -> None:
         )
 
 
-def _make_output_folder(output: Path) -> None:
-    """Raise OSError if files cannot be written to `output`."""
-    probe = output / f".writable.{os.getpid()}"
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        expected = "expected a folder that can be written to"
-        raise OSError(f"--output {output}: {expected}, found: {error.strerror}") from error
-
-
 class Overlays:
     """Segments and draws videos and images, and gathers their results.
 
     Args:
         segmenter: finds the objects.
-        threshold: smallest score that is drawn.
-        scale: `DrawingStyle`'s.
-        frame_rate: frames a second of the overlays of folders of frames.
+        output: the folder.
+        settings: of videos.
     """
 
-    def __init__(self, segmenter: VideoSegmenter, threshold: float, scale: int | None, frame_rate: float) -> None:
-        self._segmenter = segmenter
-        self._threshold, self._scale, self._frame_rate = threshold, scale, frame_rate
+    def __init__(self, segmenter: VideoSegmenter, output: Path, settings: SegmentSettings) -> None:
+        self._segmenter, self._output, self._settings = segmenter, output, settings
         self._inputs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in RESULTS_FILES}
-        self._results: dict[str, list[dict[str, Any]]] = {kind: [] for kind in RESULTS_FILES}
+        self._image_results: list[dict[str, Any]] = []
 
-    def make(self, jobs: Iterable[Job], output: Path) -> list[Exception | str]:
+    def make(self, jobs: Iterable[Job]) -> list[str]:
         """Do all jobs, up to an interrupt, and write the results, also of what was done before a crash.
 
         Returns:
             What was wrong with inputs that were used in part or not at all, and with overlays.
         """
-        errors: list[Exception | str] = []
-        try:
-            with Interruption() as interruption:
+        errors: list[str] = []
+        with (
+            tempfile.TemporaryDirectory(prefix=".videos.", dir=self._output) as work,
+            Interruption() as interruption,
+        ):
+            try:
                 for job in jobs:
                     try:
-                        found = self._do_image(job) if job.is_image else self._do_video(job, interruption)
+                        if job.is_image:
+                            self._do_image(job)
+                        else:
+                            errors += self._do_video(job, Path(work) / str(job.id), lambda: interruption.is_requested)
                     except (VideoReadError, VideoWriteError) as error:
-                        found = [error]
-                    errors += found
+                        errors.append(str(error))
                     if interruption.is_requested:
                         break
-        finally:
-            self._write_results(output)
+            finally:
+                self._write_results(Path(work))
         return errors
 
-    def _do_video(self, job: Job, interruption: Interruption) -> list[Exception | str]:
+    def _do_video(self, job: Job, work: Path, stop: Callable[[], bool]) -> list[str]:
         """Track and draw a video. Returns what was wrong with it if it broke on the way."""
-        errors: list[Exception | str] = []
         try:
-            frames = interruption.until_requested(job.source)
-            prediction = self._segmenter(_progress(frames, job.source, "tracking"))
-        except IncompleteVideoError as incomplete:
-            prediction = incomplete.prediction
-            errors.append(incomplete.__cause__)
-        num_frames = prediction.num_frames
-        self._inputs["videos"].append({**job.as_json(), "length": num_frames})
-        self._results["videos"] += [
-            {
-                "video_id": job.id,
-                "category_id": self._segmenter.classes.ids[track.label],
-                "score": track.score,
-                "segmentations": track.masks,
-            }
-            for track in prediction.tracks
-        ]
-        tracks = self._select(prediction.scores, prediction.labels, prediction.masks)
-        drawer = self._drawer(job)
-        with VideoWriter(job.overlay, job.source.frame_rate) as writer:
-            readable = itertools.islice(job.source, num_frames)
-            for index, frame in enumerate(_progress(readable, job.source, "drawing", num_frames)):
-                writer.write(drawer.draw(frame, objects_on(tracks, index)))
-        if interruption.is_requested:
-            errors.append(f"{job.source.path}: interrupted after {num_frames} frames")
-        elif not errors and num_frames < 0.9 * (job.source.num_frames or 0):
-            logger.warning(f"{job.source.path} ends early: its header promises about {job.source.num_frames} frames")
-        _report(job, f"{num_frames} frames", tracks)
-        return errors
+            with ProgressBars() as progress:
+                (outcome,) = segment_videos([job.source.path], work, self._segmenter, self._settings, progress, stop)
+        finally:
+            for folder in work.iterdir():
+                folder.rename(work.parent / f"{job.id}.done")
+                self._take(job, work.parent / f"{job.id}.done")
+        logger.info(f"{job.source.path}: {outcome.num_frames} frames -> {job.overlay}")
+        stopped = [f"{job.source.path}: interrupted after {outcome.num_frames} frames"] if stop() else []
+        return [outcome.error] if outcome.error else stopped
 
-    def _do_image(self, job: Job) -> list[Exception | str]:
+    def _take(self, job: Job, folder: Path) -> None:
+        """Keep what there is of a video."""
+        known = read_json(folder / MANIFEST_FILE)
+        if known["num_frames"]:
+            self._inputs["videos"].append({**job.as_json(), "length": known["num_frames"]})
+            if job.overlay.is_dir():
+                raise VideoWriteError(f"{job.overlay}: the video cannot be written: found a folder of this name")
+            os.replace(folder / OVERLAY_FILE, job.overlay)
+
+    def _do_image(self, job: Job) -> None:
         """Segment and draw an image."""
         (frame,) = job.source
         found = instances_to_coco_json(self._segmenter.segment_image(frame).to("cpu"), job.id)
+        classes = self._segmenter.classes
         labels = [instance["category_id"] for instance in found]
-        tracks = self._select(
-            [instance["score"] for instance in found],
-            labels,
-            [[instance["segmentation"]] for instance in found],
-        )
         self._inputs["images"].append(job.as_json())
-        ids = self._segmenter.classes.ids
-        self._results["images"] += [
-            {**instance, "category_id": ids[label]} for instance, label in zip(found, labels, strict=True)
+        self._image_results += [
+            {**instance, "category_id": classes.ids[label]} for instance, label in zip(found, labels, strict=True)
         ]
-        _, png = cv2.imencode(".png", self._drawer(job).draw(frame, objects_on(tracks, 0))[:, :, ::-1])
+        scores, masks = [each["score"] for each in found], [[each["segmentation"]] for each in found]
+        tracks = select_tracks(scores, labels, masks, classes.names, self._settings.threshold)
+        drawer = TrackDrawer(*job.source.size, self._settings.style)
+        _, png = cv2.imencode(".png", drawer.draw(frame, objects_on(tracks, 0))[:, :, ::-1])
         with whole_file(job.overlay) as partial:
             partial.write_bytes(png.tobytes())
-        _report(job, "image", tracks)
-        return []
+        shown = ", ".join(track.label for track in tracks) or "nothing above the threshold"
+        logger.info(f"{job.source.path}: image, {shown} -> {job.overlay}")
 
-    def _select(
-        self, scores: Sequence[float], labels: Sequence[int], masks: Sequence[Sequence[Any]]
-    ) -> list[DrawnTrack]:
-        return select_tracks(scores, labels, masks, self._segmenter.classes.names, self._threshold)
-
-    def _drawer(self, job: Job) -> TrackDrawer:
-        return TrackDrawer(*job.source.size, DrawingStyle(scale=self._scale))
-
-    def _write_results(self, output: Path) -> None:
+    def _write_results(self, work: Path) -> None:
         """Write what there is, videos and images apart."""
         classes = self._segmenter.classes
         categories = [{"id": id_, "name": name} for id_, name in zip(classes.ids, classes.names, strict=True)]
+        results = {"videos": self._video_results(work), "images": self._image_results}
         for kind, inputs in self._inputs.items():
             if inputs:
-                write_list(output / RESULTS_FILES[kind], self._results[kind])
-                write_json(output / f"{kind}.json", {kind: inputs, "categories": categories})
+                write_list(self._output / RESULTS_FILES[kind], results[kind])
+                write_json(self._output / f"{kind}.json", {kind: inputs, "categories": categories})
 
-
-def _progress(frames: Iterable[np.ndarray], source: FrameSource, doing: str, total: int | None = None) -> tqdm:
-    return tqdm(frames, desc=f"{source.path.name}: {doing}", total=total or source.num_frames, unit="frame")
-
-
-def _report(job: Job, what: str, drawn: Sequence[DrawnTrack]) -> None:
-    tracks = ", ".join(track.label for track in drawn) or "nothing above the threshold"
-    logger.info(f"{job.source.path}: {what}, {tracks} -> {job.overlay}")
+    def _video_results(self, work: Path) -> Iterator[dict[str, Any]]:
+        """The tracks of all videos, one by one."""
+        for video in self._inputs["videos"]:
+            with open(work / f"{video['id']}.done" / RESULTS_FILE, encoding="utf-8") as file:
+                for line in file:  # a track each, between those of the brackets
+                    if line.startswith("{"):
+                        yield {**json.loads(line.rstrip(",\n")), "video_id": video["id"]}

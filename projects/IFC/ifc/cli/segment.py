@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..ytvis.files import make_writable_folder
 from .interruption import Interruption
 from .program import one_clear_error, one_of, positive, probability, video_rate
 
@@ -156,12 +157,15 @@ def segment(
         raise typer.BadParameter("found none, expected both for raw frames (-)", param_hint="--size, --frame-rate")
     if weights is None:
         _say("no --weights: the toy model that comes along is used, which knows six simple shapes and nothing else")
+    make_writable_folder(output, "--output")
     _say("loading the model ...")
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("fvcore.common.checkpoint").setLevel(logging.ERROR)  # batch norm's counters are not missed
     from ..outputs import SegmentSettings, find_inputs, segment_videos
     from ..pretrained import SHAPES_TINY, load
     from ..video import Part
     from ..ytvis.drawing import DrawingStyle
+    from .progress import ProgressBars
 
     inputs = find_inputs(videos)
     settings = SegmentSettings(
@@ -182,7 +186,7 @@ def segment(
     segmenter = load(
         weights or SHAPES_TINY, device=device, window=window, precision=precision, config_file=config_file, opts=keys
     )
-    with Interruption() as interruption, _Progress(len(inputs)) as progress:
+    with Interruption() as interruption, ProgressBars(len(inputs)) as progress:
         outcomes = segment_videos(inputs, output, segmenter, settings, progress, lambda: interruption.is_requested)
     for outcome in outcomes:
         state = "finished before" if outcome.skipped else outcome.status
@@ -202,32 +206,3 @@ def segment(
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-class _Progress:
-    """A bar for each input."""
-
-    def __init__(self, num_inputs: int):
-        self._num_inputs, self._num_begun = num_inputs, 0
-        self._name: str | None = None
-        self._bar: Any = None
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __call__(self, name: str, done: int, total: int | None, rate: float) -> None:
-        from tqdm import tqdm
-
-        if done == 1:
-            self.__exit__()
-            self._num_begun += 1
-            place = f"{self._num_begun}/{self._num_inputs} " if self._num_inputs > 1 else ""
-            often = {} if sys.stderr.isatty() else {"mininterval": 10}
-            self._bar = tqdm(total=total, desc=place + Path(name).name, unit=" frames", **often)
-        if self._bar.total is not None and done > self._bar.total:
-            self._bar.total = None  # a header may promise less
-        self._bar.update(done - self._bar.n)
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()

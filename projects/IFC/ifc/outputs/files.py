@@ -2,6 +2,7 @@
 """Files that grow with a video: what is in them is whole at any time."""
 
 import io
+import os
 from pathlib import Path
 
 
@@ -19,8 +20,11 @@ class LineFile:
     def write(self, lines: bytes) -> None:
         """Append whole lines."""
         rest = memoryview(lines)
-        while rest:
-            rest = rest[self._file.write(rest) :]
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._file.name) from error
         self.size += len(lines)
 
     def close(self) -> None:
@@ -34,6 +38,6 @@ def write_picture(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, without waiting for the disk as `whole_file` does: there is one a frame."""
     try:
         path.write_bytes(content)
-    except OSError:
+    except OSError as error:
         path.unlink(missing_ok=True)
-        raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error

@@ -22,6 +22,7 @@ from ..predictor import VideoSegmenter
 from ..video import FrameSource, TimedFrame, VideoReadError, open_frames
 from ..video.live import as_they_come
 from ..video.read_ahead import FRAMES_AHEAD, read_ahead
+from ..ytvis.files import make_writable_folder
 from . import manifest
 from .cutouts import PngCutouts, WebmCutouts
 from .frame import FinishedFrame, Sink
@@ -66,10 +67,10 @@ def segment_videos(
         What became of each input, up to the one at which the run was ended.
 
     Raises:
-        OSError: `output` cannot be made.
+        OSError: `output` cannot be written to.
     """
     output, settings = Path(output), settings or SegmentSettings()
-    output.mkdir(parents=True, exist_ok=True)
+    make_writable_folder(output, "output")
     outcomes: list[Outcome] = []
     for each in inputs:
         if stop():
@@ -167,7 +168,6 @@ class _Run:
         with contextlib.closing(self._finished_frames(lambda: is_stopped or stop())) as frames:
             for timed, segmented in frames:
                 self._write(FinishedFrame(segmented.index, *timed, segmented, shown.update(segmented)))
-                self._num_frames += 1
                 rate = self._num_frames / (time.monotonic() - self._begin)
                 go_on = progress is None or progress(self._name, self._num_frames, total, rate) is not False
                 is_stopped = not go_on or stop()
@@ -175,6 +175,8 @@ class _Run:
                     return manifest.INTERRUPTED
         if stop():  # a camera that was waited for
             return manifest.INTERRUPTED
+        if self._num_frames < 0.9 * (total or 0):
+            logger.warning(f"{self._name} ends early: its header promises about {total} frames")
         return manifest.FINISHED
 
     def _finished_frames(self, stop: Callable[[], bool]) -> Iterator[tuple[TimedFrame, object]]:
@@ -201,7 +203,6 @@ class _Run:
 
     def _open_sinks(self) -> None:
         settings, classes, folder = self._settings, self._segmenter.classes, self._folder
-        self._sinks.append(ObjectsSink(folder, classes, self._book, settings.results))
         optional: list[tuple[object, Callable[[], Sink]]] = [
             (
                 settings.overlay,
@@ -213,6 +214,8 @@ class _Run:
             (settings.boxes, lambda: BoxesSink(folder, classes)),
         ]
         self._sinks += [make() for is_wanted, make in optional if is_wanted]
+        # Last, so that a frame that is in it is in all others.
+        self._sinks.append(ObjectsSink(folder, classes, self._book, settings.results))
 
     def _write(self, frame: FinishedFrame) -> None:
         for sink in list(self._sinks):
@@ -222,6 +225,7 @@ class _Run:
                 self._give_up(sink, error)
         if not self._sinks:
             raise OSError(f"{self._folder}: nothing can be written any more")
+        self._num_frames += 1
 
     def _close_sinks(self, whole: bool) -> None:
         for sink in self._sinks:
@@ -271,4 +275,7 @@ class _Run:
 
 
 def _in_a_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    text = str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        text = f"{error.filename}: {error.strerror}"
+    return " ".join(text.split())

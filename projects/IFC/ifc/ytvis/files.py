@@ -59,6 +59,23 @@ def whole_folder(path: str | os.PathLike, replace: bool = False) -> Iterator[Pat
             shutil.rmtree(left, ignore_errors=True)
 
 
+def make_writable_folder(path: str | os.PathLike, name: str) -> None:
+    """Make a folder if it is missing; `name` is that of the option that says where.
+
+    Raises:
+        OSError: files cannot be written to it.
+    """
+    path = Path(path)
+    probe = path / f".writable.{os.getpid()}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        expected = "expected a folder that can be written to"
+        raise OSError(f"{name} {path}: {expected}, found: {error.strerror}") from error
+
+
 def refuse_input(path: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -> None:
     """Raise FileExistsError if `path`, which is to be written, is one of the files `inputs`, by whatever name."""
     for other in inputs:
