@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """setup.py, the lock and the Makefile: what they ask for, that they agree, and what they say when they cannot work."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from importlib.metadata import metadata, requires
 from pathlib import Path
 
+import detectron2
 import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parents[1]
 SUPPORTED = SpecifierSet(metadata("detectron2-ifc")["Requires-Python"])
+CPU_WITHOUT_WEIGHTS = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""]
 PYTHONS = [f"3.{minor}" for minor in range(20) if f"3.{minor}.1" in SUPPORTED]
 
 
@@ -84,6 +89,61 @@ def test_wheel_holds_the_whole_package(wheel: Path) -> None:
         for path in folder.rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The programs of an environment that has neither IFC nor detectron2, and a pip without an index.
+
+    A torch of its own would be gigabytes a run. So the environment sees what the running one has, package by package,
+    as if it had been installed from the lock; but of IFC and detectron2 only what is installed into it.
+    """
+    venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
+    others = tmp_path / "others"
+    others.mkdir()
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if not path.name.startswith(("__editable__", "detectron2")):
+            (others / path.name).symlink_to(path)
+    programs = tmp_path / "venv" / "bin"
+    command = [programs / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    own = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    Path(own, "others.pth").write_text(f"{others}\n")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.chdir(tmp_path)
+    return programs
+
+
+@pytest.fixture
+def detectron2_sources(tmp_path: Path) -> Path:
+    """The installed detectron2 as a checkout."""
+    root, package = tmp_path / "checkout", Path(detectron2.__file__).parent
+    shutil.copytree(package, root / "detectron2", ignore=shutil.ignore_patterns("__pycache__", "_C.*"))
+    for name in ("setup.py", "LICENSE"):
+        (root / name).touch()
+    return root
+
+
+def test_wheel_in_an_empty_environment(wheel: Path, empty: Path, detectron2_sources: Path, tmp_path: Path) -> None:
+    def run(program: str, *words: object) -> str:
+        ended = subprocess.run([empty / program, *map(str, words)], capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    run("python", "-m", "pip", "install", "--quiet", wheel)
+    assert "missing: detectron2" in run("ifc", "info")
+    assert str(empty.parent) in run("ifc", "install-detectron2", "--source", detectron2_sources)
+    run("ifc", "data", "shapes", "--video", "shapes.mp4", "--length", "6", "--seed", "3")
+    code = (
+        f"import ifc.engine; ifc.engine.setup_config('base_ytvis.yaml', {CPU_WITHOUT_WEIGHTS}); print(ifc.__path__[0])"
+    )
+    package = Path(run("python", "-c", code).strip())
+    assert package.is_relative_to(empty.parent)
+    model = package / "models" / "shapes_tiny"
+    options = ["--config-file", model / "config.yaml", "--input", "shapes.mp4", "--output", "out"]
+    run("ifc", "demo", *options, "MODEL.WEIGHTS", model / "model.pth", "MODEL.DEVICE", "cpu")
+    assert json.loads((tmp_path / "out" / "results.json").read_text())
 
 
 def fake_python(folder: Path, version: tuple[int, int]) -> Path:

@@ -13,7 +13,7 @@ from detectron2.data import transforms as T
 from pycocotools.mask import encode
 from tiny_model import HEIGHT, LENGTH, WIDTH, write_tiny_model
 
-from ifc.modeling.precision import fast_precision
+from ifc.precision import fast_precision
 from ifc.predictor import IncompleteVideoError, VideoSegmenter
 from ifc.video import VideoReader, VideoReadError, VideoWriter
 from ifc.ytvis.datasets.shapes import render_video

@@ -58,6 +58,10 @@ def test_names_and_paths_under_the_environments_folder(monkeypatch, empty_catalo
             expected[f"ytvis_{year}_dev"] = [f"{root}/instances_train_sub.json", f"{root}/train/JPEGImages"]
     for split, folder in (("train", "train"), ("val", "valid"), ("test", "test")):
         expected[f"ovis_{split}"] = [f"/my/data/ovis/annotations_{folder}.json", f"/my/data/ovis/{folder}"]
+    for name in ("ytvis_2019", "ytvis_2021", "ytvis_2022", "ovis"):
+        folder = "train" if name == "ovis" else "train/JPEGImages"
+        for split, file in (("ifc_dev_train", "train"), ("ifc_dev", "val")):
+            expected[f"{name}_{split}"] = [f"/my/data/{name}/ifc-dev/{file}.json", f"/my/data/{name}/{folder}"]
     for split, target in itertools.product(("train", "val"), ("ytvis2019", "ytvis2021", "ovis")):
         root = "/my/data/coco"
         json_file = f"{root}/annotations/instances_{split}2017.json"

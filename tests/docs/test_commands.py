@@ -78,11 +78,15 @@ def run(words: list[str]) -> None:
 def unknown(words: list[str]) -> list[str]:
     """Those of the words behind `ifc` that are neither a command nor one of its options."""
     command, words = get_command(app), words[1:]
-    if words[0] in {"app", "export", "info", "segment", "view"}:  # being written
+    if words[0] in {"app", "export", "view"}:  # being written
         return []
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
-    options = {"-h", "--help", *(name for parameter in command.params for name in parameter.opts)}
+    options = {
+        "-h",
+        "--help",
+        *(name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)),
+    }
     is_no_command = bool(getattr(command, "commands", {})) and words and not words[0].startswith("-")
     return words[:1] if is_no_command else [word for word in words if word.startswith("-") and word not in options]
 

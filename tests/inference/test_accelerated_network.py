@@ -10,7 +10,7 @@ from detectron2.modeling import build_model
 from tiny_model import tiny_config
 
 from ifc.inference import InferenceNetwork, InferenceSettings
-from ifc.modeling.precision import fast_precision
+from ifc.precision import fast_precision
 
 SIZE = (64, 96)
 

@@ -90,6 +90,55 @@ def test_fill_is_translucent_and_outline_opaque():
     np.testing.assert_array_equal(drawn[221, 200], frame[221, 200])
 
 
+FRAME, BOX = np.full((HEIGHT, WIDTH, 3), 100, np.uint8), (100, 150, 220, 330)
+
+
+def changed(drawn, frame=FRAME):
+    return (drawn != frame).any(axis=2)
+
+
+def test_contours_alone_leave_the_inside_as_filmed():
+    mask = box_mask(*BOX)
+    drawn = changed(draw_one(mask, FRAME, fill=False, labels=False))
+    assert drawn[100:102, 150:330].all() and drawn[100:220, 328:330].all()
+    assert not drawn[104:216, 154:326].any() and not drawn[mask == 0].any()
+
+
+def test_fill_alone_is_even():
+    mask = box_mask(*BOX)
+    drawn = draw_one(mask, FRAME, contours=False, labels=False)
+    assert len(np.unique(drawn[mask == 1], axis=0)) == 1
+    np.testing.assert_array_equal(changed(drawn), mask == 1)
+
+
+def test_box_is_drawn_around_all_pieces():
+    mask = box_mask(50, 60, 90, 100) | box_mask(250, 300, 330, 420)
+    drawn = draw_one(mask, FRAME, boxes=True, labels=False, fill=False, contours=False)
+    for line in (drawn[50, 60:420], drawn[329, 60:420], drawn[50:330, 60], drawn[50:330, 419]):
+        assert (line == palette_color(1)).all()
+    assert not changed(drawn)[55:325, 65:415].any() and not changed(drawn)[:45].any()
+
+
+def test_background_is_dimmed_and_objects_are_not():
+    mask = box_mask(*BOX)
+    drawn = draw_one(mask, FRAME, dim_background=True, labels=False, fill=False, contours=False)
+    np.testing.assert_array_equal(drawn[mask == 1], FRAME[mask == 1])
+    assert (drawn[mask == 0] < 50).all()
+
+
+def test_trail_follows_the_centers_and_fades():
+    drawer = TrackDrawer(HEIGHT, WIDTH, DrawingStyle(trails=True, labels=False, fill=False, contours=False))
+    for frame in range(60):
+        x = 40 + 6 * frame
+        drawn = drawer.draw(FRAME, [DrawnObject(1, "cat", encoded(box_mask(180, x - 20, 221, x + 21)))])
+    rows, columns = np.nonzero(changed(drawn))
+    assert abs(rows - 200).max() <= 3
+    assert columns.max() == pytest.approx(x, abs=3)
+    assert 100 < columns.min() < 240, "it ends"
+    away = np.abs(drawn.astype(int) - 100).sum(axis=2)[200]
+    assert away[x - 5] > away[x - 80] > away[x - 200] > 0
+
+
 def test_outline_runs_along_the_frame_edge_and_holes():
     mask = box_mask(0, 0, HEIGHT, WIDTH)
     mask[150:250, 200:300] = 0

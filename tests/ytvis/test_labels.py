@@ -111,6 +111,29 @@ def test_label_does_not_jump_between_pieces_of_one_size():
     assert np.ptp(centers) < 5
 
 
+def test_label_does_not_jump_between_the_ends_of_a_piece():
+    """The thicker end changes from frame to frame."""
+    labels, centers = Labels(), []
+    for frame in range(20):
+        mask = cv2.line(disk(120, 200, 40 + 2 * (frame % 2)), (120, 200), (360, 200), 1, 5)
+        left, _, right, _ = labels.place({1: disk(360, 200, 42 - 2 * (frame % 2), mask)})[1]
+        centers.append((left + right) / 2)
+    assert np.ptp(centers) < 15
+
+
+def test_label_does_not_change_sides_with_every_frame():
+    """Above a disk there is room for its label on every other frame only."""
+    labels = Labels()
+    tops = [labels.place({1: disk(240, 100 + 12 * (frame % 2), 90)})[1][1] for frame in range(60)]
+    assert sum(np.abs(np.diff(tops)) > 30) <= 1
+
+
+def test_label_returns_above_its_mask_when_there_has_been_room_for_a_while():
+    labels = Labels()
+    tops = [labels.place({1: disk(240, y, 60)})[1][1] for y in [65] * 5 + [90] * 30]
+    assert tops[0] > 100 and tops[10] > 100 and tops[-1] < 30
+
+
 def test_label_moves_to_a_piece_that_is_much_larger():
     labels = Labels()
     labels.place({1: disk(120, 200, 40)})

@@ -21,7 +21,7 @@ from .inference.batch_size import num_frames_that_fit
 from .inference.image import infer_image
 from .inference.segmented_frame import with_classes
 from .meta_arch import Ifc
-from .modeling.precision import fast_precision
+from .precision import fast_precision
 from .video import open_frames
 from .video.read_ahead import FRAMES_AHEAD, ReadablePart, read_ahead
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Overlays: what drawing adds to decoding and encoding a video. Needs no torch."""
+"""Overlays: what drawing adds to decoding and encoding a video, which have a thread each beside it. Needs no torch."""
 
+import itertools
 import tempfile
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,30 +20,29 @@ from .shapes_data import there_and_back
 
 RENDERED_FRAMES = 30
 FRAME_RATE = 30
-STYLES = {
-    "drawing alone": DrawingStyle(),
-    "drawing all": DrawingStyle(boxes=True, trails=True, dim_background=True),
-}
+EVERYTHING = DrawingStyle(boxes=True, trails=True, dim_background=True)
 BASE = "decoding, encoding"
 
+Item = TypeVar("Item")
 Objects = Sequence[DrawnObject]
 
 
 def run(args: Namespace) -> Report:
     """Make an overlay of a video with `args.instances` tracks of `args.size`, and parts of that work alone. They take
     turns, and the fastest of `args.repeat` runs counts."""
+    size = tuple(args.size)
     with tempfile.TemporaryDirectory() as folder:
-        clip, objects = make_clip(Path(folder) / "clip.mp4", tuple(args.size), args.length, args.instances)
+        clip, objects = make_clip(Path(folder) / "clip.mp4", size, args.length, args.instances)
         frames = list(VideoReader(clip))
         overlay = Path(folder) / "overlay.mp4"
         works: dict[str, Callable[[], None]] = {
             "decoding": lambda: consume(VideoReader(clip)),
             "encoding": lambda: write(frames, overlay),
-            BASE: lambda: write(read_ahead(np.asarray, VideoReader(clip)), overlay),
-            "with drawing": lambda: write(drawn(VideoReader(clip), objects), overlay),
+            BASE: lambda: write(ahead(VideoReader(clip)), overlay),
+            "with drawing": lambda: write(drawn(ahead(zip(VideoReader(clip), objects, strict=True)), size), overlay),
+            "drawing alone": lambda: consume(drawn(zip(frames, objects, strict=True), size)),
+            "drawing all": lambda: consume(drawn(zip(frames, objects, strict=True), size, EVERYTHING)),
         }
-        for name, style in STYLES.items():
-            works[name] = lambda style=style: consume(map(drawing(args.size, style), zip(frames, objects, strict=True)))
         fastest: Report = {}
         for _ in range(args.repeat):
             for name, work in works.items():
@@ -64,15 +65,17 @@ def make_clip(path: Path, size: tuple[int, int], length: int, num_instances: int
     return path, list(there_and_back(objects, length))
 
 
-def drawing(size: tuple[int, int], style: DrawingStyle) -> Callable[[tuple[np.ndarray, Objects]], np.ndarray]:
-    """What draws the frames of a video with their objects, in order."""
-    drawer = TrackDrawer(*size, style)
-    return lambda frame_and_objects: drawer.draw(*frame_and_objects)
+def drawn(
+    items: Iterable[tuple[np.ndarray, Objects]], size: tuple[int, int], style: DrawingStyle | None = None
+) -> Iterator[np.ndarray]:
+    """The frames of a video of `size` (height, width), each with its objects drawn."""
+    drawer = TrackDrawer(*size, style or DrawingStyle())
+    return itertools.starmap(drawer.draw, items)
 
 
-def drawn(video: VideoReader, objects: Iterable[Objects]) -> Iterable[np.ndarray]:
-    """The drawn frames of a video: a thread decodes and another one draws, beside the caller."""
-    return read_ahead(drawing(video.size, DrawingStyle()), zip(video, objects, strict=True))
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The items, made by a thread beside the caller."""
+    return read_ahead(lambda item: item, items)
 
 
 def write(frames: Iterable[np.ndarray], path: Path) -> None:

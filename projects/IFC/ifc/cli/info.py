@@ -89,7 +89,7 @@ def _packages() -> Iterator[dict[str, Any]]:
 
 def _devices(torch: Any) -> Iterator[dict[str, Any]]:
     """The devices that a model runs on."""
-    from ..modeling.precision import has_fast_bfloat16
+    from ..precision import has_fast_bfloat16
 
     names = {"cpu": f"{os.cpu_count()} processors, torch on {torch.get_num_threads()} threads"}
     for index in range(torch.cuda.device_count()):
@@ -124,11 +124,11 @@ def _data() -> dict[str, Any]:
     folders: dict[str, Any] = {}
     for folder in ("coco", *VIDEO_DATASETS, "shapes"):
         place = os.path.join(ROOT, folder)
-        named = {name: MetadataCatalog.get(name).get("json_file", "") for name in DatasetCatalog.list()}
-        here = {name: file for name, file in named.items() if file.startswith(place + os.sep)}
-        splits = {name: os.path.isfile(file) for name, file in sorted(here.items())}
-        folders[folder] = {"found": [name for name, is_there in splits.items() if is_there]}
-        if not folders[folder]["found"]:
+        named = {name: MetadataCatalog.get(name) for name in sorted(DatasetCatalog.list())}
+        files = {name: entry.get("json_file") or entry.get("source_json", "") for name, entry in named.items()}
+        here = [name for name, file in files.items() if file.startswith(place + os.sep) and os.path.isfile(file)]
+        folders[folder] = {"found": here}
+        if not here:
             make = [MAKE_SHAPES.format(folder=place, split=s, seed=i) for i, s in enumerate(("train", "val"), start=1)]
             folders[folder]["mend"] = " && ".join(make) if folder == "shapes" else f"ln -s /path/to/{folder} {place}"
     return {"root": ROOT, "folders": folders}

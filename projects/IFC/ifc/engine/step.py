@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..data.stream import UNREADABLE, ClipStream, derived_seed
-from ..modeling.precision import fast_precision
+from ..precision import fast_precision
 from ..regions import region
 
 logger = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from ..modeling.folding import folded
 from ..modeling.network import ClipPrediction, FrameFeatures, IfcNetwork
 from ..modeling.normalization import FrameNormalizer
-from ..modeling.precision import fast_precision
 from ..modeling.transformer import MultiheadAttention
+from ..precision import fast_precision
 from ..regions import region
 from .settings import InferenceSettings
 

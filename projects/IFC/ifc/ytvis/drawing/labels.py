@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .palette import Color, text_color
 from .pieces import Piece, Point
 
-_STAYS = 30  # frames that a label keeps a place before a better one is looked for
+_STAYS = 15  # frames through which there has to be a better place for a label before it moves there
 _CALM = 0.2  # of a small change of where a label wants to be, what it follows in a frame
 _HASTE = 1.5  # and how much more it follows of one of the label's own height
 
@@ -55,7 +55,7 @@ class _Place:
     Attributes:
         anchor: x and y of the piece's pole, and the piece's top and bottom there.
         frame: the last one on which it was.
-        since: the frame from which on it has been at its spot.
+        since: the last frame on which there was no better spot.
         spot: which of `_spots`, or `_ELSEWHERE`.
         offset: of a label that is elsewhere, from the pole.
     """
@@ -104,22 +104,21 @@ class LabelPlacer:
         return place
 
     def _find_room(self, place: _Place, size: Size, others: Sequence[Box]) -> Corner:
-        """The corner of a label that covers none of the others: where it was if it can stay, else at the first spot
+        """The corner of a label that covers none of the others: at its spot if it can stay there, else at the best one
         that is free, else as near as possible, else where it covers least."""
         spots = self._spots(place.anchor, size)
         if place.spot == _ELSEWHERE:
             spots[_ELSEWHERE] = self._inside(place.anchor[0] + place.offset[0], place.anchor[1] + place.offset[1], size)
-        stays = self._frame - place.since <= _STAYS
-        order = sorted(spots, key=lambda spot: (stays and spot != place.spot, spot))
-        spot = next((spot for spot in order if not _overlaps(spots[spot], size, others)), None)
-        if spot is None:
-            spot = _ELSEWHERE
-            spots[spot] = x, y = self._nearest(place.anchor[:2], size, np.array(others))
+        free = [spot for spot, corner in spots.items() if not _overlaps(corner, size, others)]
+        if not free:
+            spots[_ELSEWHERE] = x, y = self._nearest(place.anchor[:2], size, np.array(others))
             place.offset = x - place.anchor[0], y - place.anchor[1]
+        best = free[0] if free else _ELSEWHERE
+        if place.spot == best:
             place.since = self._frame
-        if spot != place.spot:
-            place.spot, place.since = spot, self._frame
-        return spots[spot]
+        elif place.spot not in free or self._frame - place.since > _STAYS:
+            place.spot, place.since = best, self._frame
+        return spots[place.spot]
 
     def _spots(self, anchor: Sequence[float], size: Size) -> dict[int, Corner]:
         """Corners of a label at its anchor, by falling preference: above the piece, below it, at its upper end, on the

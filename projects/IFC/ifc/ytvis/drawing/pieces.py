@@ -53,12 +53,15 @@ def largest_piece(crop: Crop, before: Piece | None = None) -> Piece:
     x, y, width, height = cv2.boundingRect(contour)
     cell = max(1.0, max(width, height) / _RASTER_SIDE)
     shape = max(1, round(height / cell)), max(1, round(width / cell))
+    mask = crop.mask[y : y + height, x : x + width]
+    inside = cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST)
+    if len(contours) > 1 or not inside.any():  # what is thin may fall between the cells
+        scale = (shape[1] - 1) / max(1, width - 1), (shape[0] - 1) / max(1, height - 1)
+        outline = ((contour - (x, y)) * scale).round().astype(np.int32)
+        filled = cv2.drawContours(np.zeros_like(inside), [outline], 0, 1, cv2.FILLED)
+        inside = inside & filled if (inside & filled).any() else filled
     raster = np.zeros((shape[0] + 2, shape[1] + 2), dtype=np.uint8)  # with an edge, to which distances are measured
-    scaled = ((contour - (x, y)) * ((shape[1] - 1) / max(1, width - 1), (shape[0] - 1) / max(1, height - 1))).round()
-    cv2.drawContours(raster, [scaled.astype(np.int32)], 0, 1, cv2.FILLED, offset=(1, 1))
-    without_holes = cv2.resize(crop.mask[y : y + height, x : x + width], shape[::-1], interpolation=cv2.INTER_NEAREST)
-    if (raster[1:-1, 1:-1] & without_holes).any():  # what is thin may fall between the cells
-        raster[1:-1, 1:-1] &= without_holes
+    raster[1:-1, 1:-1] = inside
     corner = float(crop.left + x), float(crop.top + y)
     moments = cv2.moments(raster, binaryImage=True)
     center = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
@@ -67,7 +70,7 @@ def largest_piece(crop: Crop, before: Piece | None = None) -> Piece:
         wanted = tuple(c + (pole - old) / cell for c, pole, old in zip(center, before.pole, before.center, strict=True))
     pole = _deep_point(cv2.distanceTransform(raster, cv2.DIST_L2, 3), wanted)
     in_picture = [(corner[0] + (x - 0.5) * cell, corner[1] + (y - 0.5) * cell) for x, y in (center, pole)]
-    return Piece(corner, cell, raster[1:-1, 1:-1], *in_picture)
+    return Piece(corner, cell, inside, *in_picture)
 
 
 def _deep_point(depths: np.ndarray, wanted: Point) -> Point:
