@@ -173,7 +173,7 @@ def test_exported_network_is_neither_exported_nor_saved(onnx_folder, tmp_path):
 
 @pytest.mark.parametrize(("factor", "is_refused"), [(1.0, False), (1.01, True), (float("nan"), True)])
 def test_model_whose_export_differs_is_refused_and_leaves_nothing(toy, tmp_path, monkeypatch, factor, is_refused):
-    networks = list(exporting._networks_of(toy))
+    networks = list(exporting._networks_of(toy.model))
 
     def read(path, signature):
         network = networks.pop(0)

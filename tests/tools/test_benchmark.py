@@ -2,6 +2,7 @@
 """The program that measures: each subcommand as a user runs it, at a small size."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,18 @@ def test_inference(run):
         assert column["frames a second"] == pytest.approx(5 / column["total"])
         assert column["host memory, peak MiB"] > max(100, column["of which grown, MiB"])
         assert column["times faster"] == pytest.approx(numbers["as configured"]["total"] / column["total"])
+
+
+def test_inference_of_an_exported_network(run, exported_toy, monkeypatch):
+    def copy(_, folder):
+        shutil.copytree(exported_toy[0], folder, dirs_exist_ok=True)  # in place of exporting for half a minute
+
+    monkeypatch.setattr("ifc.benchmark.time_inference.write_networks", copy)
+    numbers = run(f"{INFERENCE} --window 3 --onnx")
+    assert list(numbers) == ["as configured", "ONNX Runtime"]
+    column = numbers["ONNX Runtime"]
+    assert column["tracks"] == 3 * 6 and column["backbone"] > 0 and column["clip network"] > 0
+    assert "projections" not in column  # a part of the frame network
 
 
 @pytest.mark.parametrize(("length", "window", "stride", "windows"), [(2, 5, 1, 1), (4, 2, 2, 2)])

@@ -13,6 +13,8 @@ from detectron2.data import transforms as T
 from torch import Tensor
 
 from ..engine import build_model
+from ..export import FORMATS, write_networks
+from ..inference import OnnxNetwork
 from ..predictor import READING_THREADS, to_input
 from ..video import VideoWriter, open_frames
 from ..video.read_ahead import read_ahead
@@ -34,13 +36,20 @@ def run(args: Namespace) -> Report:
         with VideoWriter(video, frame_rate=30) as writer:
             for frame in moving_shapes(args.length, args.output_size, INSTANCES, RENDERED_FRAMES):
                 writer.write(frame)
-        return compare_variants({name: measure_inference(cfg, args, video) for name, cfg in cfgs.items()})
+        columns = {name: measure_inference(cfg, args, video) for name, cfg in cfgs.items()}
+        if args.onnx:
+            exported = Path(folder)
+            columns["ONNX Runtime"] = measure_inference(next(iter(cfgs.values())), args, video, exported)
+        return compare_variants(columns)
 
 
-def measure_inference(cfg: CfgNode, args: Namespace, video: Path) -> Column:
-    """The numbers of a config's model."""
+def measure_inference(cfg: CfgNode, args: Namespace, video: Path, exported: Path | None = None) -> Column:
+    """The numbers of a config's model, or of what is exported of it to a folder."""
     torch.manual_seed(0)
     model = build_model(cfg).eval()
+    if exported is not None:
+        write_networks(model, exported)
+        model.inference.network = OnnxNetwork(*(exported / name for name in FORMATS["onnx"]))
     # A GPU's kernels are chosen and a network is compiled at the first use.
     warmup = int(model.device.type == "cuda" or model.inference.network.is_compiled)
     model.inference.network.prepare()  # once, however many videos follow

@@ -103,6 +103,9 @@ def inference(
     read_ahead: Annotated[
         bool, switch("--read-ahead", "decode beside the rest, as the segmentation of videos does")
     ] = False,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="also the network as it is exported, run by ONNX Runtime on the CPU")
+    ] = False,
     threads: Threads = None,
     json: JsonFile = None,
     opts: ConfigKeys = (),

@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 from ..engine.model_folder import ONNX_FILES, TORCH_FILES, new_model_folder
 from ..inference import InferenceNetwork, InferenceSettings
 from ..inference.onnx_network import CLIP_INPUTS, CLIP_OUTPUTS, FRAME_INPUTS, FRAME_OUTPUTS, OnnxFunction
+from ..meta_arch import Ifc
 from ..predictor import VideoSegmenter
 from .networks import ClipNetwork, FrameNetwork
 
@@ -65,10 +66,16 @@ def export_model(segmenter: VideoSegmenter, folder: str | os.PathLike, format: s
     cfg = segmenter.cfg.clone()
     cfg.defrost()
     cfg.MODEL.IFC.PRECISION, cfg.MODEL.IFC.COMPILE = "float32", ""
-    networks = _networks_of(segmenter)
-    with new_model_folder(folder, cfg, segmenter.classes) as partial, torch.no_grad(), warnings.catch_warnings():
+    with new_model_folder(folder, cfg, segmenter.classes) as partial:
+        return write_networks(segmenter.model, partial, format)
+
+
+def write_networks(model: Ifc, folder: Path, format: str = "onnx") -> float:
+    """What `export_model` does, but for config.json."""
+    networks = _networks_of(model)
+    paths = [folder / name for name in FORMATS[format]]
+    with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch about itself
-        paths = [partial / name for name in FORMATS[format]]
         for program, path, signature in zip(_trace(networks), paths, _SIGNATURES, strict=True):
             if format == "onnx":
                 _write_onnx(program, path, signature)
@@ -77,9 +84,9 @@ def export_model(segmenter: VideoSegmenter, folder: str | os.PathLike, format: s
         return _compare(networks, [_read(path, signature) for path, signature in zip(paths, _SIGNATURES, strict=True)])
 
 
-def _networks_of(segmenter: VideoSegmenter) -> tuple[FrameNetwork, ClipNetwork]:
+def _networks_of(model: Ifc) -> tuple[FrameNetwork, ClipNetwork]:
     """The networks of a model, on the CPU, as inference runs them there."""
-    detr, normalize = (copy.deepcopy(part).cpu() for part in (segmenter.model.detr, segmenter.model.normalize))
+    detr, normalize = copy.deepcopy(model.detr).cpu(), copy.deepcopy(model.normalize).cpu()
     network = InferenceNetwork(detr, normalize, InferenceSettings(window=1))
     network.prepare()
     clip_part = copy.copy(network.network)
