@@ -40,7 +40,7 @@ def test_file_without_a_clock_goes_by_its_rate(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts", "clip.webm"])
-@pytest.mark.parametrize("start", [0.02, 2.0, 3.3])
+@pytest.mark.parametrize("start", [0.02, 0.2, 2.0, 3.3])
 def test_start_in_the_middle_gives_the_frames_that_are_there(tmp_path, name, start):
     """Key frames are far apart, so that what is sought lies between them."""
     rng = np.random.default_rng(0)
@@ -48,7 +48,7 @@ def test_start_in_the_middle_gives_the_frames_that_are_there(tmp_path, name, sta
     codec, options = ("libvpx-vp9", {"g": "30"}) if name.endswith("webm") else ("libx264", {"g": "30", "bf": "2"})
     path = write_with(tmp_path / name, frames, codec, options=options)
     times, images = part_of(path)
-    first = next(index for index, time in enumerate(times) if time >= start)
+    first = next(index for index in range(100) if index / 25 >= start)
     found_times, found = part_of(path, start)
     np.testing.assert_array_equal(found, images[first:])
     assert found_times == pytest.approx([time - start for time in times[first:]], abs=1e-6)

@@ -66,10 +66,10 @@ class VideoReader(FrameSource):
                 wanted, previous = 0, None
                 for index, frame in enumerate(self._decode(container, stream, lenient=margin is not None)):
                     time = self._time(frame, index, previous)
-                    if previous is None and margin is not None and (time is None or time > start):
+                    if previous is None and margin is not None and (time is None or float(time) > start):
                         break  # not far enough back
                     previous = time
-                    if time < start:
+                    if float(time) < start:
                         continue
                     if wanted % every == 0:
                         image = to_upright_rgb(frame)
