@@ -11,8 +11,8 @@ def _colors(text: str) -> tuple[Color, ...]:
 # Found by simulated annealing among the bright colors: of any 12 in a row, no two come near one another for anybody.
 # The least differences, by CIEDE2000, are 14 and, to the eyes of those who lack one kind of cones, 8.
 _PALETTE = _colors(
-    "aabb44 11ffff 0088dd bb0033 ccff00 ff88bb 0044ee cc5566 88dd88 dd99ff ff1100 aa5599 "
-    "eebb33 66ffdd 6677ff bb1100 ffee00 00bb99 7700ff ff2277 bbffaa bbaaff aa8800 aa0088"
+    "11ffff 0088dd bb0033 ccff00 ff88bb 0044ee cc5566 88dd88 dd99ff ff1100 aa5599 eebb33 "
+    "66ffdd 6677ff bb1100 ffee00 00bb99 7700ff ff2277 bbffaa bbaaff aa8800 aa0088 aabb44"
 )
 # And these, from a pure red, too.
 _BESIDE_RED = _colors("8899ff ff6688 4455aa bbffaa ffbbff 33aa88 9977bb eeaa11 bb0066 55ffdd 9922ff ffee11")
