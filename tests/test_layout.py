@@ -27,6 +27,22 @@ def test_imports_of_its_own_are_relative() -> None:
     assert absolute == []
 
 
+def test_all_functions_have_type_hints() -> None:
+    """As py.typed promises."""
+    bare = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                named = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                arguments = [
+                    x for x in (*named, node.args.vararg, node.args.kwarg) if x and x.arg not in ("self", "cls")
+                ]
+                hints = [argument.annotation for argument in arguments]
+                if None in hints or (node.returns is None and node.name != "__init__"):
+                    bare.append(f"{path}:{node.lineno}")
+    assert bare == []
+
+
 def test_works_inside_a_detectron2_tree(tmp_path: Path) -> None:
     tree = tmp_path / "detectron2"
     shutil.copytree(Path(detectron2.__file__).parent, tree, ignore=without_caches)

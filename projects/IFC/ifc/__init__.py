@@ -8,9 +8,15 @@ loaded, else as soon as it is. So `ifc.ytvis`, `ifc.video` and the programs' --h
 import warnings
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wrapt import when_imported
+
+if TYPE_CHECKING:
+    from .config import add_ifc_config
+    from .meta_arch import Ifc
+    from .predictor import VideoSegmenter
+    from .pretrained import load
 
 _HOMES = {
     "Ifc": "meta_arch",

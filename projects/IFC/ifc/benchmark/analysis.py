@@ -4,11 +4,12 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import detectron2  # noqa: F401 - before fvcore, so that ifc silences what they script
 import torch
 from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis, flop_count_table, parameter_count
+from fvcore.nn.jit_analysis import JitModelAnalysis
 from fvcore.nn.jit_handles import generic_activation_jit, get_shape
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ ATTENTION = "aten::scaled_dot_product_attention"
 PRODUCT = "aten::matmul"
 VIEW = "aten::unflatten"  # costs nothing, which fvcore does not know
 SMALLEST_SIDE = 32  # of a frame: one cell of res5
+_Analysis = TypeVar("_Analysis", bound=JitModelAnalysis)
 
 
 def attention_flops(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
@@ -71,7 +73,7 @@ def count_activations(module: nn.Module, inputs: Tensor | tuple[Tensor, ...]) ->
     return _traced(ActivationCountAnalysis(module, inputs).set_op_handle(*handles))
 
 
-def _traced(analysis):
+def _traced(analysis: _Analysis) -> _Analysis:
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     with torch.no_grad():
         analysis.total()

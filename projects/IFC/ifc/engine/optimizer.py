@@ -2,6 +2,7 @@
 """The optimizer, and the clipping of the whole model's gradient."""
 
 import math
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -45,7 +46,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     optimizer.max_norm = clip.CLIP_VALUE if clips_full_model else math.inf
     parameters = [group["params"][0] for group in groups]
 
-    def clip_and_check(*_) -> None:
+    def clip_and_check(*_: Any) -> None:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         if getattr(optimizer, "grad_scale", None) is not None:  # a loss scaler leaves it to a fused step to unscale
             torch._foreach_div_(gradients, optimizer.grad_scale)

@@ -2,6 +2,7 @@
 """The training losses of a batch of clips (IFC, section 3.4)."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -136,7 +137,7 @@ def _by_layer(values: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _keep_empty_weight(criterion: ClipCriterion, state_dict: dict[str, Tensor], prefix: str, *_) -> None:
+def _keep_empty_weight(criterion: ClipCriterion, state_dict: dict[str, Tensor], prefix: str, *_: Any) -> None:
     state_dict[f"{prefix}empty_weight"] = criterion.empty_weight
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..metric.breakdown import track_length
@@ -135,7 +136,7 @@ def _add_curves(page: HtmlPage, evaluation: Evaluation) -> None:
     page.figure(figure, f"By category, precision over recall at IoU 0.5 (line) and 0.75 (dashed){left_out}")
 
 
-def _unit_axes(axes, x_label: str = "", y_label: str = ""):
+def _unit_axes(axes: Axes, x_label: str = "", y_label: str = "") -> Axes:
     axes.set(xlim=(0, 1), ylim=(0, 1.03), xlabel=x_label, ylabel=y_label)
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.3)
