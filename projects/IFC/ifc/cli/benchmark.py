@@ -30,12 +30,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="""Measure time and memory of what IFC does, part by part and against plain ways of doing it.
 
-    \b
-    Examples:
-        ifc benchmark inference --config-file base_ytvis.yaml --window 5 --device cpu
-        ifc benchmark training --config-file configs/quick_schedules/shapes_tiny.yaml --size 128 192
-        ifc benchmark loading --only speed --config-file base_ovis.yaml
-
     It is measured on synthetic shapes. Every moment belongs to one row. Processor time far below the total (on a CPU)
     says that other programs had the processor, and that the times are not the machine's. Each --variant repeats a run
     with config options on top, beside the others: that is how an option's own ratio is measured.""",
@@ -115,6 +109,11 @@ def inference(
     The defaults are the task that IFC's speed is measured by. The weights are random, so that what the network says is
     replaced after it was computed in full, by --instances shapes of up to 6 classes each. (Windows that share no frame
     share no instance: that is the number in each.)
+
+    \b
+    Examples:
+        ifc benchmark inference --config-file base_ytvis.yaml --window 5 --device cpu
+        ifc benchmark inference --config-file base_ytvis.yaml --variant "MODEL.IFC.PRECISION bfloat16"
     """
     _measure("inference", locals())
 
@@ -137,7 +136,12 @@ def training(
     json: JsonFile = None,
     opts: ConfigKeys = (),
 ) -> None:
-    """Iterations of the trainer, from data to the optimizer's step, in seconds an iteration."""
+    """Iterations of the trainer, from data to the optimizer's step, in seconds an iteration.
+
+    \b
+    Example:
+        ifc benchmark training --config-file configs/quick_schedules/shapes_tiny.yaml --size 128 192
+    """
     _measure("training", locals())
 
 
@@ -154,7 +158,12 @@ def stream(
     json: JsonFile = None,
     opts: ConfigKeys = (),
 ) -> None:
-    """Whether time and memory a frame stay the same through a long video whose masks are kept."""
+    """Whether time and memory a frame stay the same through a long video whose masks are kept.
+
+    \b
+    Example:
+        ifc benchmark stream --config-file base_ytvis.yaml --weights model.pth --length 2000
+    """
     _measure("stream", locals())
 
 
@@ -176,6 +185,10 @@ def loading(
     """The training mapper against one of detectron2's functions for images.
 
     In CPU time of one core; and the memory of worker processes. (PSS: what processes share counts once.)
+
+    \b
+    Example:
+        ifc benchmark loading --only speed --config-file base_ovis.yaml
     """
     _measure("loading", locals())
 
@@ -191,7 +204,12 @@ def rle(
     threads: Threads = None,
     json: JsonFile = None,
 ) -> None:
-    """Masks from logits to RLE, against making them at their output size."""
+    """Masks from logits to RLE, against making them at their output size.
+
+    \b
+    Example:
+        ifc benchmark rle --masks 12 100 --device cuda
+    """
     _measure("rle", locals())
 
 
@@ -204,7 +222,12 @@ def overlay(
     threads: Threads = None,
     json: JsonFile = None,
 ) -> None:
-    """What drawing the tracks of a video adds to decoding and encoding it."""
+    """What drawing the tracks of a video adds to decoding and encoding it.
+
+    \b
+    Example:
+        ifc benchmark overlay --instances 10 --size 720 1280
+    """
     _measure("overlay", locals())
 
 
@@ -214,5 +237,10 @@ def metric(
     threads: Threads = None,
     json: JsonFile = None,
 ) -> None:
-    """The metric on a crowded video, a long one and a validation split, against one pair by pair."""
+    """The metric on a crowded video, a long one and a validation split, against one pair by pair.
+
+    \b
+    Example:
+        ifc benchmark metric --case crowded long
+    """
     _measure("metric", locals())

@@ -15,14 +15,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="""Convert data sets of videos to YouTube-VIS's json, and back to label maps.
 
-    \b
-    Examples:
-        ifc data convert davis-to-ytvis DAVIS --list DAVIS/ImageSets/2017/val.txt --output davis_val.json
-        ifc data convert youtube-vos-to-ytvis youtube_vos/train --output youtube_vos_train.json
-        ifc data convert mots-png-to-ytvis KITTI-MOTS/instances KITTI-MOTS/training/image_02 --output kitti.json
-        ifc data convert cvat-to-ytvis export/annotations.xml --frames my_frames --output my.json
-        ifc data convert ytvis-to-png my.json --output my_pngs
-
     The json's file_names are relative to the folder that the program prints. Each command has its own --help.""",
 )
 
@@ -56,7 +48,15 @@ def from_png(
     only_annotated: OnlyAnnotated = False,
     workers: Workers = ALL_CORES,
 ) -> None:
-    """DAVIS, YouTube-VOS, MOSE: indexed PNGs."""
+    """DAVIS, YouTube-VOS, MOSE: indexed PNGs.
+
+    \b
+    Examples:
+        ifc data convert davis-to-ytvis DAVIS --list DAVIS/ImageSets/2017/val.txt --output davis_val.json
+        ifc data convert youtube-vos-to-ytvis youtube_vos/train --output youtube_vos_train.json
+        ifc data convert mose-to-ytvis MOSE/train --output mose_train.json
+        ifc data convert png-to-ytvis my_data --void 255 --output my.json
+    """
     from ..ytvis.convert import indexed_png
 
     refuse_input(output, filter(None, [list, meta, root / "meta.json"]))
@@ -83,7 +83,13 @@ def from_mots(
     only_annotated: OnlyAnnotated = False,
     workers: Workers = ALL_CORES,
 ) -> None:
-    """MOTS and KITTI-MOTS: PNGs of 16 bits, or SEQUENCE.txt or SEQUENCE/gt/gt.txt."""
+    """MOTS and KITTI-MOTS: PNGs of 16 bits, or SEQUENCE.txt or SEQUENCE/gt/gt.txt.
+
+    \b
+    Examples:
+        ifc data convert mots-png-to-ytvis KITTI-MOTS/instances KITTI-MOTS/training/image_02 --output kitti.json
+        ifc data convert mots-txt-to-ytvis MOTS/texts MOTS/images --categories 2=person --output mots.json
+    """
     from ..ytvis.convert import mots
 
     read = mots.read_mots_png if context.info_name == "mots-png-to-ytvis" else mots.read_mots_text
@@ -103,7 +109,12 @@ def from_cvat(
     frames: Frames,
     output: JsonFile,
 ) -> None:
-    """CVAT for video 1.1: boxes, polygons and masks."""
+    """CVAT for video 1.1: boxes, polygons and masks.
+
+    \b
+    Example:
+        ifc data convert cvat-to-ytvis export/annotations.xml --frames my_frames --output my.json
+    """
     from ..ytvis.convert import cvat
 
     refuse_input(output, source)
@@ -118,7 +129,12 @@ def from_label_studio(
     frames: Frames,
     output: JsonFile,
 ) -> None:
-    """Label Studio's video rectangles."""
+    """Label Studio's video rectangles.
+
+    \b
+    Example:
+        ifc data convert label-studio-to-ytvis export.json --frames my_frames --output my.json
+    """
     from ..ytvis.convert import label_studio
 
     refuse_input(output, [source])
@@ -132,7 +148,14 @@ def from_ytvis(
     output: Annotated[str, option("the folder to write, which may not exist yet", "DIR")],
     workers: Workers = ALL_CORES,
 ) -> None:
-    """Indexed PNGs with DAVIS's palette and meta.json, MOTS's PNGs of 16 bits, or its text, a file a sequence."""
+    """Indexed PNGs with DAVIS's palette and meta.json, MOTS's PNGs of 16 bits, or its text, a file a sequence.
+
+    \b
+    Examples:
+        ifc data convert ytvis-to-png my.json --output my_pngs
+        ifc data convert ytvis-to-mots-png my.json --output my_mots
+        ifc data convert ytvis-to-mots-txt my.json --output my_texts
+    """
     from ..ytvis.convert import indexed_png, mots
 
     writers = {"ytvis-to-png": indexed_png.write_indexed_png, "ytvis-to-mots-png": mots.write_mots_png}

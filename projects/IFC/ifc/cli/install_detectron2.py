@@ -9,8 +9,6 @@ Pillow and setuptools ask for, and installs them as ``detectron2`` with the loca
     ifc install-detectron2 --source ~/src/detectron2         # a checkout, which is left as it is
     ifc install-detectron2 --source https://github.com/facebookresearch/detectron2.git@v0.6
 
-This file needs nothing of the package: tools/install_detectron2.py runs it where IFC is not installed yet.
-
 A detectron2 that can be imported already is left alone unless ``--force`` is given. Nothing of the source is run to
 install it: its setup.py is only read. Needs pip and, as detectron2 itself does, an installed torch.
 """
@@ -125,8 +123,8 @@ PROBE = "import detectron2, json; print(json.dumps([detectron2.__version__, dete
 
 def main(argv: list[str] | None = None, program: str | None = None) -> None:
     """Run the command line. Errors end it with status 1 and say what is wrong, where, and what was expected."""
-    description, *_, details = __doc__.split("\n\n")
-    parser = argparse.ArgumentParser(program, description=description, epilog=details)
+    parser = argparse.ArgumentParser(program, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.description, _, parser.epilog = __doc__.partition("\n\n")
     sources = "the release v0.5 from the package index (default), a checkout, or a git repository"
     parser.add_argument("--source", default="pypi", metavar="pypi|PATH|URL[@REF]", help=sources)
     parser.add_argument("--force", action="store_true", help="replace a detectron2 that can be imported")
