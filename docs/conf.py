@@ -13,6 +13,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "gener
 html_theme = "furo"
 html_title = project
 html_show_copyright = False
+html_static_path = ["static"]
+html_css_files = ["wide.css"]
 pygments_style = "friendly"
 pygments_dark_style = "native"
 

@@ -13,7 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 CONFIG = Path(__file__).parents[2] / "projects" / "IFC" / "ifc" / "config.py"
-HELP_WIDTH = 80  # characters, for which a page has room
+HELP_WIDTH = 100  # characters, for which a page has room
 TITLE_WORDS = 2  # a comment of so many words at most, on a line of its own, is a title
 
 
@@ -80,7 +80,8 @@ def command_help(command, name: str) -> str:
 
     context = click.Context(command, info_name=name, **command.context_settings | {"terminal_width": HELP_WIDTH})
     parts = [f"## `{name}`\n\n```text\n{command.get_help(context)}\n```"]
-    parts += [command_help(sub, f"{name} {word}") for word, sub in getattr(command, "commands", {}).items()]
+    subcommands = getattr(command, "commands", {}).items()
+    parts += [command_help(sub, f"{name} {word}") for word, sub in subcommands if not sub.hidden]
     return "\n\n".join(parts)
 
 

@@ -43,7 +43,7 @@ def main(target: str) -> None:
     rows = floors()
     widths = [(WIDTH - MARGIN - GAP * len(parts)) / len(parts) for parts in rows]
     texts = [
-        [textwrap.fill(first_sentence(part), int(width * 11.5), max_lines=3, placeholder=" …") for part in parts]
+        [textwrap.fill(first_sentence(part), int(width * 11.5), max_lines=4, placeholder=" …") for part in parts]
         for parts, width in zip(rows, widths, strict=True)
     ]
     heights = [0.5 + 0.16 * max(text.count("\n") + 1 for text in row) for row in texts]

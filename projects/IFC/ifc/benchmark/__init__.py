@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tools/benchmark.py measures, a module `time_` … for each subcommand, and tools/analyze_model.py counts."""
+"""Time and memory of each part, as `ifc benchmark` measures them, and what `ifc analyze` counts.
+
+A subcommand of `ifc benchmark` is a module time_… of the same name.
+"""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What programs have in common. Nothing here loads torch: --help has to answer at once."""
+"""The command `ifc`, and what programs have in common. Nothing here loads torch: --help has to answer at once."""
