@@ -15,7 +15,7 @@ _PALETTE = _colors(
     "66ffdd 6677ff bb1100 ffee00 00bb99 7700ff ff2277 bbffaa bbaaff aa8800 aa0088 aabb44"
 )
 # And these, from a pure red, too.
-_BESIDE_RED = _colors("8899ff ff6688 4455aa bbffaa ffbbff 33aa88 9977bb eeaa11 bb0066 55ffdd 9922ff ffee11")
+_BESIDE_RED = _colors("0088ff aaaa33 7700ff bbffbb cc77aa 00aa66 6666aa eeff55 bbaaff eebb77 aa2277 00ffee")
 
 
 def palette_color(number: int, *, without_red: bool = False) -> Color:
