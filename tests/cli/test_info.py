@@ -59,4 +59,4 @@ def test_packages_and_data_sets(packages, tmp_path, monkeypatch, capsys):
     main(["info"])
     text = capsys.readouterr().out
     assert "extra more: no-such-thing missing" in text and "shapes_val" in text
-    assert "found 2." in text and f"ln -s /path/to/ovis {tmp_path}/ovis" in text
+    assert "found 2." in text and f"ovis\n    ln -s /path/to/NAME {tmp_path}/NAME\n" in text

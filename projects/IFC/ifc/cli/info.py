@@ -5,7 +5,9 @@ import importlib.util
 import os
 import platform
 import re
+import shlex
 import sys
+import textwrap
 from collections.abc import Iterator
 from importlib import import_module, metadata
 from pathlib import Path
@@ -16,10 +18,15 @@ import typer
 from ..version import __version__, package_version
 
 DISTRIBUTION = "detectron2-ifc"
+WIDTH = 118  # of lines
 OF_DEVELOPMENT = ("dev", "docs")  # extras that no command asks for
 INSTALL_DETECTRON2 = "ifc install-detectron2"
 INSTALL_OPENCV = "python -m pip install --force-reinstall --no-deps opencv-python-headless"
-MAKE_SHAPES = "ifc data shapes --output {folder} --split {split} --videos 200 --seed {seed} --coco"
+LINK_DATA = "ln -s /path/to/{folder} {root}/{folder}"
+MAKE_SHAPES = " && ".join(
+    f"ifc data shapes --output {{root}}/{{folder}} --split {split} --videos 200 --seed {seed} --coco"
+    for split, seed in (("train", 1), ("val", 2))
+)
 
 
 def info(as_json: Annotated[bool, typer.Option("--json", help="print json, for scripts")] = False) -> None:
@@ -112,7 +119,11 @@ def _detectron2() -> dict[str, Any]:
         origin = f"by `{INSTALL_DETECTRON2}`, without compiled operators"
     else:
         origin = "built with compiled operators"
-    return {"version": module.__version__, "path": module.__path__[0], "origin": origin}
+    return {
+        "version": package_version("detectron2") or module.__version__,
+        "path": module.__path__[0],
+        "origin": origin,
+    }
 
 
 def _data() -> dict[str, Any]:
@@ -121,16 +132,16 @@ def _data() -> dict[str, Any]:
 
     from ..data.catalog import ROOT, VIDEO_DATASETS
 
+    named = {name: MetadataCatalog.get(name) for name in sorted(DatasetCatalog.list())}
+    files = {name: entry.get("json_file") or entry.get("source_json", "") for name, entry in named.items()}
     folders: dict[str, Any] = {}
     for folder in ("coco", *VIDEO_DATASETS, "shapes"):
-        place = os.path.join(ROOT, folder)
-        named = {name: MetadataCatalog.get(name) for name in sorted(DatasetCatalog.list())}
-        files = {name: entry.get("json_file") or entry.get("source_json", "") for name, entry in named.items()}
-        here = [name for name, file in files.items() if file.startswith(place + os.sep) and os.path.isfile(file)]
-        folders[folder] = {"found": here}
-        if not here:
-            make = [MAKE_SHAPES.format(folder=place, split=s, seed=i) for i, s in enumerate(("train", "val"), start=1)]
-            folders[folder]["mend"] = " && ".join(make) if folder == "shapes" else f"ln -s /path/to/{folder} {place}"
+        place = os.path.join(ROOT, folder, "")
+        here = [name for name, file in files.items() if file.startswith(place) and os.path.isfile(file)]
+        mend = MAKE_SHAPES if folder == "shapes" else LINK_DATA
+        folders[folder] = {"found": here} | (
+            {} if here else {"mend": mend.format(root=shlex.quote(ROOT), folder=folder)}
+        )
     return {"root": ROOT, "folders": folders}
 
 
@@ -146,22 +157,22 @@ def as_text(found: dict[str, Any]) -> Iterator[str]:
         yield f"{device['device']}: {device['name']}; {fast} at bfloat16 ({device['because']})"
     for extra in dict.fromkeys(package["extra"] for package in found["packages"]):
         packages = [package for package in found["packages"] if package["extra"] == extra]
-        words = [f"{package['name']} {package['version'] or 'missing'}" for package in packages]
-        yield f"{f'extra {extra}' if extra else 'packages'}: {', '.join(words)}"
-    missing = [(f"detectron2 ({detectron2.get('error')})", detectron2)]
-    missing += [
-        (
-            f"{package['name']}{package['wanted']}" + (f" (extra {package['extra']})" if package["extra"] else ""),
-            package,
-        )
-        for package in found["packages"]
-    ]
-    if found["data"]:
-        for folder, entry in found["data"]["folders"].items():
-            if entry["found"]:
-                yield f"data sets in {found['data']['root']}/{folder}: {', '.join(entry['found'])}"
-            missing.append((f"data sets in {found['data']['root']}/{folder}", entry))
+        words = ", ".join(f"{package['name']} {package['version'] or 'missing'}" for package in packages)
+        yield textwrap.fill(f"{f'extra {extra}' if extra else 'packages'}: {words}", WIDTH, subsequent_indent="    ")
+    folders = found["data"]["folders"] if found["data"] else {}
+    for folder, entry in folders.items():
+        if entry["found"]:
+            yield f"data sets in {found['data']['root']}/{folder}: {', '.join(entry['found'])}"
+    missing = [(f"detectron2: {detectron2.get('error')}", detectron2)]
+    for package in found["packages"]:
+        of_extra = f" of extra {package['extra']}" if package["extra"] else ""
+        version = f": {package.get('error') or 'found ' + package['version']}" if package["version"] else ""
+        missing.append((f"{package['name']}{package['wanted']}{of_extra}{version}", package))
+    absent = [folder for folder, entry in folders.items() if "mend" in entry and folder != "shapes"]
+    if absent:
+        link = LINK_DATA.format(root=shlex.quote(found["data"]["root"]), folder="NAME")
+        missing.append((f"data sets {', '.join(absent)}", {"mend": link}))
+    missing.append(("data set shapes", folders.get("shapes", {})))
     for what, entry in missing:
         if "mend" in entry:
-            why = f", found {entry.get('error') or entry['version']}" if entry.get("version") else ""
-            yield f"missing: {what}{why}\n    {entry['mend']}"
+            yield f"missing: {what}\n    {entry['mend']}"
