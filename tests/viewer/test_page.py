@@ -11,6 +11,7 @@ from PIL import Image
 from segmented_folder import CATEGORIES, segmentations, write_folder, write_video
 
 from ifc.cli.main import main
+from ifc.video import VideoReader, VideoReadError
 from ifc.viewer import played_video, write_pages
 
 T, H, W = 20, 60, 80
@@ -304,7 +305,7 @@ def test_a_part_of_a_video_is_shown_in_its_place(tmp_path, open_page):
         start, chosen = 0.2, range(3, 15, 3)
         times = [TIMES[frame] - start for frame in chosen]
         folder = write_folder(tmp_path / name, tmp_path / f"{name}.mp4", boxes()[:1, chosen], times)
-        edit_settings(folder, start=start, end=TIMES[15], every=3)
+        edit_settings(folder, start=start, every=3)
         write_pages(folder)
         page = open_page(folder, first=-1 if name == "clip" else 0)
         assert page.evaluate("viewer.player.frame") == (-1 if name == "clip" else 0)
@@ -333,6 +334,23 @@ def turn(path, turned):
     values = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
     content[matrix : matrix + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in values)
     turned.write_bytes(content)
+
+
+def test_a_video_that_breaks_is_shown_up_to_there(tmp_path, open_page):
+    noise = np.random.default_rng(0).integers(0, 255, (T, H, W // 2, 3), dtype=np.uint8)  # too much to be guessed
+    write_video(tmp_path / "whole.ts", np.concatenate([noise, np.stack(FRAMES)[:, :, W // 2 :]], axis=2), TIMES)
+    content = (tmp_path / "whole.ts").read_bytes()
+    (tmp_path / "clip.ts").write_bytes(content[: 2 * len(content) // 3])
+    read = []
+    with pytest.raises(VideoReadError):
+        read.extend(VideoReader(tmp_path / "clip.ts").timed())
+    assert 3 < len(read) < T
+    folder = write_folder(tmp_path / "clip", tmp_path / "clip.ts", boxes()[:2, : len(read)], TIMES[: len(read)])
+    write_pages(folder)
+    page = open_page(folder)
+    page.keyboard.press("End")
+    at_frame(page, len(read) - 1)
+    assert gray(page) == len(read) - 1
 
 
 def test_a_lost_input_is_said_and_its_overlay_plays(tmp_path, open_page):

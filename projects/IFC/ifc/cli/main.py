@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..version import __version__
+from . import app as app_command
 from . import benchmark, convert, data, demo, export, info, install_detectron2, model, results, segment, view
 from .program import KEYS_LAST, SeveralValues, print_anything
 
@@ -22,6 +23,7 @@ app.command("segment")(segment.segment)
 app.command("train", context_settings=KEYS_LAST)(model.train)
 app.command("eval")(results.evaluate)
 app.command("view")(view.view)
+app.command("app")(app_command.app)
 
 datasets = typer.Typer(
     no_args_is_help=True, help="Check, split, convert and make data sets; compare and submit results."

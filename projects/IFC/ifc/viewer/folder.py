@@ -46,7 +46,7 @@ class SegmentedVideo:
         size: (height, width) of its frames and masks.
         categories: names by id.
         status: "finished", or why there may be more: "running", "interrupted" or "broken".
-        start, end: seconds of the source between which it was segmented; `end` is None for that of the video.
+        start: seconds of the source from which on it was segmented.
         frame_rate: that of a folder of frames, if one was chosen.
         threshold: smallest score of a track that was drawn.
         times: T, in seconds from `start`.
@@ -61,7 +61,6 @@ class SegmentedVideo:
     categories: dict[int, str]
     status: str
     start: float
-    end: float | None
     frame_rate: float | None
     threshold: float
     times: list[float]
@@ -103,7 +102,6 @@ def read_folder(folder: str | os.PathLike[str]) -> SegmentedVideo:
         categories=categories,
         status=manifest["status"],
         start=settings["start"],
-        end=settings["end"],
         frame_rate=settings["frame_rate"],
         threshold=settings["threshold"],
         times=times,
@@ -116,7 +114,7 @@ def read_folder(folder: str | os.PathLike[str]) -> SegmentedVideo:
 def _read_settings(value: Any, place: str) -> dict[str, Any]:
     """Those that a page depends on."""
     expect(isinstance(value, Mapping), place, value, "an object")
-    defaults = {"start": 0.0, "end": None, "frame_rate": None, "threshold": 0.0, "results_threshold": 0.0}
+    defaults = {"start": 0.0, "frame_rate": None, "threshold": 0.0, "results_threshold": 0.0}
     settings = {key: value.get(key, default) for key, default in defaults.items()}
     for key, found in settings.items():
         is_good = (found is None and defaults[key] is None) or (is_number(found) and found >= 0)

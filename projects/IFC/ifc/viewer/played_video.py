@@ -87,15 +87,17 @@ def played_video(video: SegmentedVideo, scratch: Path) -> PlayedVideo:
 
 
 def _encode(video: SegmentedVideo, path: Path) -> PlayedVideo:
-    """The segmented part of the source, with its sound."""
-    source, part = open_frames(Path(video.source), frame_rate=video.frame_rate), Part(video.start, video.end)
-    begins = video.start + video.times[0]
+    """The source from the first frame that was segmented to the last one, with its sound: it may break after that."""
+    source, first, last = open_frames(Path(video.source), frame_rate=video.frame_rate), video.times[0], video.times[-1]
+    begins = video.start + first
     with VideoWriter(
         path, source.frame_rate, time_base=source.time_base, sound=source.sound(begins), in_order=True
     ) as writer:
-        writer.sound_ends = None if video.end is None else video.end - begins
-        for time, image in part.frames(source):
-            writer.write(image, time - video.times[0])
+        writer.sound_ends = last - first + 1 / float(source.frame_rate)
+        for time, image in Part(video.start).frames(source):
+            writer.write(image, time - first)
+            if time >= last:
+                break
     return PlayedVideo(path, _TYPES[_MP4], _even(video.size), begins)
 
 
