@@ -433,6 +433,24 @@ def test_run_that_can_write_nothing_ends(segmenter, long_clip, tmp_path, monkeyp
     assert outcome.status == "broken" and outcome.num_frames == 0 and "No space left" in outcome.error
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no limits of files")
+def test_disk_that_fills_up_leaves_whole_lines(segmenter, long_clip, tmp_path):
+    import resource
+
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, usual[1]))  # as a full disk does, a write ends in the middle
+    try:
+        (outcome,) = segment_videos([long_clip], tmp_path / "out", segmenter)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    content = read_json(outcome.folder / "video.json")
+    assert content["status"] == outcome.status == "broken" and content["files"] == {}
+    for name in ("objects.jsonl", "overlay.mp4"):
+        assert str(outcome.folder / name) in outcome.error
+    assert sorted(os.listdir(outcome.folder)) == ["objects.jsonl", "video.json"]
+    assert 0 < len(read_lines(outcome.folder)) < 300
+
+
 def test_output_that_is_a_file_is_named(files, segmenter, tmp_path):
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(OSError, match="out"):

@@ -72,7 +72,7 @@ class ObjectsSink(Sink):
                 for label, score, track in self._book.results():
                     known = {"video_id": 1, "category_id": self._classes.ids[label], "score": score}
                     file.write(separator + json.dumps(known)[:-1].encode() + b', "segmentations": [')
-                    file.write(b", ".join(_segmentations(track, content, self._num_frames)) + b"]}")
+                    file.write(b",".join(_segmentations(track, content, self._num_frames)) + b"]}")
                     separator = b",\n"
             file.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
 
