@@ -6,7 +6,7 @@ import torch
 from ..modeling.network import FrameFeatures
 
 # A CPU gains from a batch only what it saves in calls; beyond its caches a larger one is slower. Measured with
-# tools/benchmark.py: windows of R-50 run best one by one, those of a small network by the dozen.
+# `ifc benchmark inference`: windows of R-50 run best one by one, those of a small network by the dozen.
 _CPU_BYTES_OF_FRAMES = 512 << 20
 _CPU_BYTES_OF_WINDOWS = 256 << 20
 _MOST_AT_ONCE = 64  # a GPU is busy long before

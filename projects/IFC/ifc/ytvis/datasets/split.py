@@ -209,7 +209,7 @@ def write_split(folder: Path, dataset: Dataset, val: set[int], options: Mapping[
             try:
                 write_json(stack.enter_context(whole_file(folder / f"{name}.json")), content, **style)
             except ValueError:
-                found = "a number that is not finite (tools/check_dataset.py tells where)"
+                found = "a number that is not finite (`ifc data check` tells where)"
                 raise ValueError(f"{dataset.source}: found {found}, expected those that json knows") from None
 
 
