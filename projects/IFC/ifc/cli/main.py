@@ -20,10 +20,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 app.command("segment")(segment.segment)
-app.command("train", context_settings=KEYS_LAST)(model.train)
-app.command("eval")(results.evaluate)
 app.command("view")(view.view)
 app.command("app")(app_command.app)
+app.command("train", context_settings=KEYS_LAST)(model.train)
+app.command("eval")(results.evaluate)
 
 datasets = typer.Typer(
     no_args_is_help=True, help="Check, split, convert and make data sets; compare and submit results."
@@ -37,10 +37,10 @@ datasets.command("submit")(results.submit)
 app.add_typer(datasets, name="data")
 
 app.command("export", context_settings=KEYS_LAST)(export.export)
-app.add_typer(benchmark.app, name="benchmark")
 app.command("plot")(model.plot)
 app.command("strip")(model.strip)
 app.command("analyze", context_settings=KEYS_LAST)(model.analyze)
+app.add_typer(benchmark.app, name="benchmark")
 app.command("info")(info.info)
 app.command("demo", hidden=True, cls=SeveralValues, context_settings=KEYS_LAST)(demo.demo)
 
