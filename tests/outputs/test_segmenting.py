@@ -20,7 +20,7 @@ from video.clips import heard_clicks, write_noise_video, write_video
 
 from ifc.outputs import SegmentSettings, find_inputs, manifest, segment_videos, segmenting
 from ifc.outputs.objects import ObjectsSink
-from ifc.outputs.sinks import OverlaySink
+from ifc.outputs.sinks import MasksSink, OverlaySink
 from ifc.predictor import IncompleteVideoError
 from ifc.video import Part, TimedFrame, VideoReader, VideoWriteError
 from ifc.video.live import _ReadOnce
@@ -423,6 +423,23 @@ def test_output_that_cannot_be_written_stops_no_other(files, segmenter, tmp_path
     assert len(read_json(tmp_path / "clip" / "results.json")) > 3
 
 
+def test_outputs_that_cannot_be_finished_stop_no_other(files, segmenter, tmp_path, monkeypatch):
+    """As where the disk is full at the very end, for two outputs in a row."""
+
+    def full(self, whole):
+        raise OSError(28, "No space left on device", type(self).__name__)
+
+    for sink in (OverlaySink, MasksSink):
+        monkeypatch.setattr(sink, "close", full)
+    monkeypatch.setattr(ObjectsSink, "_write_results", lambda self: full(self, True))
+    (outcome,) = segment_videos([files / "clip.mp4"], tmp_path, segmenter, ALL)
+    content = read_json(tmp_path / "clip" / "video.json")
+    assert content["status"] == outcome.status == "broken"
+    assert all(f"{name}: No space left" in outcome.error for name in ("OverlaySink", "MasksSink", "ObjectsSink"))
+    assert sorted(content["files"]) == ["boxes", "cutouts", "masks", "objects"]
+    assert sorted(os.listdir(tmp_path / "clip")) == sorted(["video.json", *content["files"].values()])
+
+
 def test_run_that_can_write_nothing_ends(segmenter, long_clip, tmp_path, monkeypatch):
     def full(self, frame):
         raise OSError(28, "No space left on device")
@@ -444,7 +461,8 @@ def test_disk_that_fills_up_leaves_whole_lines(segmenter, long_clip, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     content = read_json(outcome.folder / "video.json")
-    assert content["status"] == outcome.status == "broken" and content["files"] == {}
+    assert content["status"] == outcome.status == "broken"
+    assert content["files"] == {"objects": "objects.jsonl"}
     for name in ("objects.jsonl", "overlay.mp4"):
         assert str(outcome.folder / name) in outcome.error
     assert sorted(os.listdir(outcome.folder)) == ["objects.jsonl", "video.json"]

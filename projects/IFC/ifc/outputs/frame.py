@@ -48,7 +48,8 @@ class Sink(ABC):
     """One kind of output of one video.
 
     Attributes:
-        files: name in video.json → the file or folder, relative to the video's folder, of what it has written.
+        files: name in video.json → the file or folder, relative to the video's folder, of what it has written so far
+            and is valid.
     """
 
     files: dict[str, str]

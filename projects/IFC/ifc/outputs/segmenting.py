@@ -133,9 +133,9 @@ class _Run:
         self._num_frames = 0
         self._begin = time.monotonic()
         self._book = TrackBook(settings.results_threshold)
-        self._files: dict[str, str] = {}
+        self._sinks: list[Sink] = []  # those that are written to
+        self._opened: list[Sink] = []
         self._write_manifest(manifest.RUNNING)
-        self._sinks: list[Sink] = []
 
     def __call__(self, progress: Progress | None, stop: Callable[[], bool]) -> Outcome:
         """Segment it all. What is raised besides the errors of video and machine comes after the files are valid."""
@@ -202,20 +202,20 @@ class _Run:
         return read_ahead(lambda pair: pair, pairs, ahead=ahead)
 
     def _open_sinks(self) -> None:
-        settings, classes, folder = self._settings, self._segmenter.classes, self._folder
-        optional: list[tuple[object, Callable[[], Sink]]] = [
-            (
-                settings.overlay,
-                lambda: OverlaySink(folder, self._source, settings.part, settings.style, classes.names),
-            ),
+        settings, part, classes, folder = self._settings, self._settings.part, self._segmenter.classes, self._folder
+        makers: list[tuple[object, Callable[[], Sink]]] = [
+            (settings.overlay, lambda: OverlaySink(folder, self._source, part, settings.style, classes.names)),
             (settings.masks, lambda: MasksSink(folder)),
             (settings.cutouts == "png", lambda: PngCutouts(folder)),
-            (settings.cutouts == "webm", lambda: WebmCutouts(folder, self._source, settings.part)),
+            (settings.cutouts == "webm", lambda: WebmCutouts(folder, self._source, part)),
             (settings.boxes, lambda: BoxesSink(folder, classes)),
+            # Last, so that a frame that is in it is in all others.
+            (True, lambda: ObjectsSink(folder, classes, self._book, settings.results)),
         ]
-        self._sinks += [make() for is_wanted, make in optional if is_wanted]
-        # Last, so that a frame that is in it is in all others.
-        self._sinks.append(ObjectsSink(folder, classes, self._book, settings.results))
+        for is_wanted, make in makers:
+            if is_wanted:
+                self._opened.append(make())
+                self._sinks.append(self._opened[-1])
 
     def _write(self, frame: FinishedFrame) -> None:
         for sink in list(self._sinks):
@@ -228,7 +228,7 @@ class _Run:
         self._num_frames += 1
 
     def _close_sinks(self, whole: bool) -> None:
-        for sink in self._sinks:
+        for sink in list(self._sinks):
             if not self._num_frames:
                 sink.abandon(ValueError("no frame"))
                 continue
@@ -236,7 +236,6 @@ class _Run:
                 sink.close(whole)
             except _FAILURES as error:
                 self._give_up(sink, error)
-            self._files |= sink.files
 
     def _give_up(self, sink: Sink, error: Exception) -> None:
         """Go on without an output that cannot be written."""
@@ -244,8 +243,7 @@ class _Run:
         logger.error(self._errors[-1])
         with self._noting_errors():
             sink.abandon(error)
-        if sink in self._sinks:
-            self._sinks.remove(sink)
+        self._sinks.remove(sink)
 
     @contextlib.contextmanager
     def _noting_errors(self) -> Iterator[None]:
@@ -268,7 +266,7 @@ class _Run:
             "seconds": round(time.monotonic() - self._begin, 3),
             "status": status,
             "error": "; ".join(self._errors) or None,
-            "files": self._files,
+            "files": {k: v for sink in self._opened for k, v in sink.files.items()} if self._num_frames else {},
             "tracks": self._book.as_json(classes),
         }
         manifest.write_manifest(self._folder, content)

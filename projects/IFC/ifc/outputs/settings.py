@@ -10,7 +10,7 @@ from ..ytvis.drawing import DrawingStyle
 
 @dataclass(frozen=True)
 class SegmentSettings:
-    """How `segment_videos` runs. Nothing of it changes what the model finds.
+    """How `segment_videos` runs.
 
     Attributes:
         part: which frames are read.

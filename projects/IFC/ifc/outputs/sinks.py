@@ -36,7 +36,7 @@ class OverlaySink(Sink):
     """
 
     def __init__(self, folder: Path, source: FrameSource, part: Part, style: DrawingStyle, names: list[str]):
-        self.files = {"overlay": OVERLAY_FILE}
+        self.files = {}
         self._names = names
         self._drawer = TrackDrawer(*source.size, style)
         self._frame_rate = part.frame_rate(source)
@@ -60,6 +60,7 @@ class OverlaySink(Sink):
         if not whole:
             self._writer.sound_ends = self._last + 1 / float(self._frame_rate)
         self._writer.__exit__(None, None, None)
+        self.files = {"overlay": OVERLAY_FILE}
 
     def abandon(self, error: Exception) -> None:
         """See `Sink`."""
