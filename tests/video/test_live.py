@@ -2,6 +2,8 @@
 """What is read once, as it comes: network streams that drop, cameras, raw frames on the standard input."""
 
 import os
+import socketserver
+import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -128,6 +130,44 @@ def test_finite_file_without_a_length_ends(tmp_path, serve, monkeypatch):
     frames = noise(10)
     source = open_frames(serve(live_stream(tmp_path, frames, frames, frames)) + "/file.ts")
     assert len(list(source)) == 10
+
+
+class RtspCamera(socketserver.StreamRequestHandler):
+    """One connection to an RTSP server that sends a transport stream (RFC 2250) over TCP, and drops it."""
+
+    def handle(self):
+        while request := self.rfile.readline().split():
+            headers = dict(line.split(b": ", 1) for line in iter(lambda: self.rfile.readline().strip(), b""))
+            answer = [b"RTSP/1.0 200 OK", b"CSeq: " + headers[b"CSeq"], b"Session: 1"]
+            body = b""
+            if request[0] == b"DESCRIBE":
+                body = b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 0 RTP/AVP 33\r\na=control:0\r\n"
+                answer += [b"Content-Type: application/sdp", b"Content-Length: %d" % len(body)]
+            if request[0] == b"SETUP":
+                answer.append(b"Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
+            self.wfile.write(b"\r\n".join(answer) + b"\r\n\r\n" + body)
+            if request[0] == b"PLAY":
+                content = next(self.server.parts, b"")
+                for number, first in enumerate(range(0, len(content), 7 * 188)):
+                    packet = struct.pack(">BBHII", 128, 33, number, 3600 * number, 7) + content[first : first + 7 * 188]
+                    self.wfile.write(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+                return
+
+
+def test_rtsp_camera_that_drops_and_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "_RETRY_AFTER", 0.05)
+    monkeypatch.setattr(live, "PATIENCE", 0.3)
+    paths = [write_with(tmp_path / f"{i}.ts", noise(10, i), "libx264", options={"bf": "0"}) for i in range(2)]
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), RtspCamera) as server:
+        server.parts = iter([path.read_bytes() for path in paths])
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        source = open_frames(f"rtsp://127.0.0.1:{server.server_address[1]}/stream")
+        images = []
+        with pytest.raises(VideoReadError, match="rtsp://.*/stream: the stream broke off"):
+            images.extend(source)
+        server.shutdown()
+    # The last frame of a connection that breaks is not known to be whole.
+    np.testing.assert_array_equal(images, [frame for path in paths for frame in list(VideoReader(path))[:-1]])
 
 
 def test_camera(monkeypatch):
