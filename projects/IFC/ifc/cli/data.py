@@ -58,7 +58,6 @@ def check(
     there are no faults, 1 if there are, and 2 for options that make no sense.
     """
     from ..ytvis.datasets.check import check_dataset
-    from ..ytvis.reports.text import check_text
 
     if json is not None:
         refuse_input(json, [annotations])
@@ -71,7 +70,7 @@ def check(
         num_workers=workers,
         show_progress=True,
     )
-    print(check_text(result))
+    print(result.text())
     if json is not None:
         write_json(json, {"counts": result.counts(), "faults": [asdict(fault) for fault in result.faults]})
     if report is not None:

@@ -14,7 +14,7 @@ from pycocotools import mask as mask_utils
 from ..masks import outline
 from ..parallel import map_videos
 from ..values import brief, is_list
-from ..faults import Fault, FaultLog, Tolerance
+from ..faults import KINDS, Fault, FaultLog, Tolerance
 from ..images import BadImageError, check_image
 from ..files import read_json
 from ..format import Structure, Video, annotation_log, read_structure, shown_id
@@ -42,6 +42,20 @@ class CheckResult:
     def counts(self) -> Counter[str]:
         """The number of faults of each kind that occurs."""
         return Counter(fault.kind for fault in self.faults)
+
+    def text(self) -> str:
+        """The faults counted by kind, then all of them, then what that means."""
+        counts = self.counts()
+        lines = [f"{counts[kind]:8}  {kind:14}  {meaning}" for kind, meaning in KINDS.items() if kind in counts]
+        lines += map(str, self.faults)
+        lines.append(
+            f"{len(self.faults) or 'no'} faults in {self.num_frames} frames, {self.num_annotations} annotations"
+        )
+        if self.faults:
+            refused = sum(fault.is_refused for fault in self.faults)
+            means = f"refuse it for {refused} of them" if refused else "take it all the same"
+            lines.append(f"training and evaluation {means}")
+        return "\n".join(lines)
 
 
 def check_dataset(

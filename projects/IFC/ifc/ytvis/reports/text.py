@@ -6,8 +6,6 @@ from typing import Any
 
 from tabulate import tabulate
 
-from ..datasets.check import CheckResult
-from ..faults import KINDS
 from ..metric.breakdown import GroupNumbers
 from ..metric.video_ap import STAT_NAMES, VideoAPResult
 
@@ -101,17 +99,3 @@ def balance_text(balance: Mapping[str, tuple[int, int]]) -> str:
         absent = [category for category, counts in balance.items() if any(counts) and not counts[part]]
         text += f"\nwithout a track in {name}: {_printable(', '.join(absent))}" if absent else ""
     return text
-
-
-def check_text(result: CheckResult) -> str:
-    """The faults of a data set counted by kind, then all of them, then what that means."""
-    counts = result.counts()
-    lines = [f"{counts[kind]:8}  {kind:14}  {meaning}" for kind, meaning in KINDS.items() if kind in counts]
-    lines += map(str, result.faults)
-    frames = f"{result.num_frames} frames, {result.num_annotations} annotations"
-    lines.append(f"{len(result.faults) or 'no'} faults in {frames}")
-    if result.faults:
-        refused = sum(fault.is_refused for fault in result.faults)
-        means = f"refuse it for {refused} of them" if refused else "take it all the same"
-        lines.append(f"training and evaluation {means}")
-    return "\n".join(lines)
