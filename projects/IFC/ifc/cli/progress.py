@@ -7,6 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+_LONGEST_NAME = 40
 _SECONDS_IN_A_LOG = 10  # between two lines where nobody watches
 
 
@@ -30,7 +31,7 @@ class ProgressBars:
             self._num_begun += 1
             place = f"{self._num_begun}/{self._num_inputs} " if self._num_inputs > 1 else ""
             often = {} if sys.stderr.isatty() else {"mininterval": _SECONDS_IN_A_LOG}
-            self._bar = tqdm(total=total, desc=place + Path(name).name, unit=" frames", **often)
+            self._bar = tqdm(total=total, desc=place + Path(name).name[-_LONGEST_NAME:], unit=" frames", **often)
         if self._bar.total is not None and done > self._bar.total:
             self._bar.total = None  # a header may promise less
         self._bar.update(done - self._bar.n)

@@ -48,5 +48,6 @@ def _of_path(text: str) -> list[str]:
     if not videos:
         return [text]
     if others:
-        logger.info(f"{text}: {len(videos)} videos; passed over: {', '.join(sorted(others)[:3])}")
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        logger.warning(f"{text}: found {len(videos)} videos, passed over {min(others)}{more}")
     return [str(Path(text) / name) for name in videos]
