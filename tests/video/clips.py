@@ -45,15 +45,15 @@ def write_with(path, frames, codec, pix_fmt="yuv420p", *, container=None, times=
     return path
 
 
-def write_with_sound(path, frames, *, sound="aac", times=None, seconds=None, container=None):
+def write_with_sound(path, frames, *, sound="aac", times=None, seconds=None, rate=48000, layout="mono"):
     """A video whose sound is a click of 20 ms in each second, a quarter after it begins."""
     times = [0.04 * index for index in range(len(frames))] if times is None else times
     seconds = times[-1] + 0.04 if seconds is None else seconds
-    with av.open(str(path), "w", format=container) as output:
+    with av.open(str(path), "w") as output:
         video = output.add_stream("libx264", rate=25, options={"crf": "10"})
         video.height, video.width, video.pix_fmt = *frames[0].shape[:2], "yuv420p"
         video.codec_context.time_base = Fraction(1, 1000)
-        audio = output.add_stream(sound, rate=48000, layout="mono")
+        audio = output.add_stream(sound, rate=rate, layout=layout)
         audio.codec_context.open()
         for frame, time in zip(frames, times, strict=True):
             picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
@@ -61,7 +61,7 @@ def write_with_sound(path, frames, *, sound="aac", times=None, seconds=None, con
             output.mux(video.encode(picture))
         output.mux(video.encode(None))
         samples = clicks(round(48000 * seconds))
-        resampler = av.AudioResampler(audio.format, audio.layout, 48000, frame_size=audio.codec_context.frame_size)
+        resampler = av.AudioResampler(audio.format, audio.layout, rate, frame_size=audio.codec_context.frame_size)
         wave = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
         wave.sample_rate, wave.pts, wave.time_base = 48000, 0, Fraction(1, 48000)
         for frame in (wave, None):

@@ -166,6 +166,7 @@ def overlay_of(path, output, *, start=0.0, sound_ends=None):
         ("clip.mov", "pcm_s16le", "aac"),
         ("clip.mkv", "mp2", "aac"),
         ("clip.ts", "libmp3lame", "mp3"),
+        ("clip.ts", "aac", "aac"),
     ],
 )
 def test_sound_is_kept_in_step(tmp_path, name, sound, kept):
@@ -177,6 +178,17 @@ def test_sound_is_kept_in_step(tmp_path, name, sound, kept):
     assert len(before) == 5 and clicks == pytest.approx(before - start_of_pictures(path), abs=2e-3)
     assert [frame.time for frame in VideoReader(overlay).timed()] == pytest.approx(times, abs=1e-3)
     assert start_of_pictures(overlay) == pytest.approx(0, abs=1e-3)
+
+
+def test_sound_that_aac_has_no_room_for_is_mixed_down(tmp_path):
+    """Studio recordings: 96,000 samples a second, six channels."""
+    path = tmp_path / "studio.mkv"
+    write_with_sound(path, gradient_frames(30), sound="pcm_s16le", rate=96000, layout="5.1")
+    clicks, codec = heard_clicks(overlay_of(path, tmp_path / "overlay.mp4"))
+    assert codec == "aac" and clicks == pytest.approx([0.25], abs=2e-3)
+    with av.open(str(tmp_path / "overlay.mp4")) as container:
+        context = container.streams.audio[0].codec_context
+        assert (context.sample_rate, context.layout.name) == (48000, "stereo")
 
 
 def start_of_pictures(path):

@@ -3,13 +3,9 @@
 
 import logging
 import signal
-from collections.abc import Iterable, Iterator
 from types import FrameType, TracebackType
-from typing import TypeVar
 
 logger = logging.getLogger(__name__)
-
-Item = TypeVar("Item")
 
 
 class Interruption:
@@ -36,10 +32,3 @@ class Interruption:
         self.is_requested = True
         signal.signal(signum, self._previous[signum])
         logger.warning("Interrupted: what was read so far is finished and written. Again to stop at once.")
-
-    def until_requested(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The items up to an interrupt, at least the first."""
-        for item in items:
-            yield item
-            if self.is_requested:
-                return

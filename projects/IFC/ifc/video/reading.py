@@ -42,6 +42,7 @@ class VideoReader(FrameSource):
         self.name = str(path)
         self._is_remote = bool(IS_ADDRESS(self.name))
         self.path = None if self._is_remote else Path(path)
+        self._options = {"timeout": NETWORK_TIMEOUT, "options": _RECONNECT} if self._is_remote else {}
         with self._open() as (container, stream):
             self.frame_rate = stream.average_rate or stream.guessed_rate
             self.num_frames = _estimate_num_frames(container, stream, self.frame_rate)
@@ -81,7 +82,7 @@ class VideoReader(FrameSource):
 
     def sound(self, start: float) -> Sound | None:
         """See `FrameSource`."""
-        return Sound(self._address, self._origin + Fraction(start)) if self._has_sound else None
+        return Sound(self._address, self._origin + Fraction(start), self._options) if self._has_sound else None
 
     @property
     def _address(self) -> str:
@@ -90,8 +91,7 @@ class VideoReader(FrameSource):
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-        options = {"timeout": NETWORK_TIMEOUT, "options": _RECONNECT} if self._is_remote else {}
-        with open_container(self._address, self.name, **options) as container:
+        with open_container(self._address, self.name, **self._options) as container:
             yield container, video_stream(container, self.name)
 
     def _seek(self, container: av.container.InputContainer, stream: av.VideoStream, time: float) -> bool:

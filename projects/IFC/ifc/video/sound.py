@@ -8,6 +8,7 @@ import itertools
 import logging
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import av
 import av.container
@@ -17,7 +18,7 @@ from .containers import LENIENT_METADATA
 logger = logging.getLogger(__name__)
 
 _COPIED = ("aac", "ac3", "alac", "eac3", "flac", "mp3", "opus")  # what MP4 takes and players know in it
-_BITS_PER_SECOND = 160_000
+_BITS_PER_SECOND, _HIGHEST_RATE = 160_000, 48_000  # of what is made AAC
 
 
 def has_sound(container: av.container.InputContainer) -> bool:
@@ -31,24 +32,29 @@ class Sound:
     Args:
         address: as PyAV opens it.
         begin: seconds by the file's own clock, which are 0 of the copy.
+        options: of PyAV for opening it.
     """
 
-    def __init__(self, address: str, begin: Fraction):
-        self._address = address
+    def __init__(self, address: str, begin: Fraction, options: dict[str, Any]):
+        self._address, self._options = address, options
         self._begin = begin
         self._packets: Iterator[av.Packet] = iter(())
         self._next: av.Packet | None = None
 
     def attach(self, output: av.container.OutputContainer) -> None:
         """Make a sound track in a file that is to be written."""
-        container = av.open(self._address, **LENIENT_METADATA)
+        container = av.open(self._address, **LENIENT_METADATA, **self._options)
         source = container.streams.audio[0]
         context = source.codec_context
         if context.codec.canonical_name in _COPIED:
             stream = output.add_stream_from_template(source)
             packets = container.demux(source)
         else:
-            stream = output.add_stream("aac", rate=context.sample_rate, layout=context.layout.name)
+            rate, layout = (
+                min(context.sample_rate, _HIGHEST_RATE),
+                "mono" if context.layout.nb_channels == 1 else "stereo",
+            )
+            stream = output.add_stream("aac", rate=rate, layout=layout)
             stream.codec_context.bit_rate = _BITS_PER_SECOND
             packets = _encoded(container, source, stream)
         if self._begin > 1:
