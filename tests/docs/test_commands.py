@@ -78,8 +78,6 @@ def run(words: list[str]) -> None:
 def unknown(words: list[str]) -> list[str]:
     """Those of the words behind `ifc` that are neither a command nor one of its options."""
     command, words = get_command(app), words[1:]
-    if words[0] in {"app"}:  # being written
-        return []
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
     options = {
