@@ -4,6 +4,8 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ import ifc
 from ifc.cli.main import main
 from ifc.export import export_model, exporting
 from ifc.inference import OnnxNetwork
+from ifc.modeling import TimmBackbone
 from ifc.video import VideoWriter
 from ifc.ytvis.datasets.shapes import render_video
 
@@ -188,6 +191,13 @@ def test_model_whose_export_differs_is_refused_and_leaves_nothing(toy, tmp_path,
         assert list(tmp_path.iterdir()) == []
     else:
         assert export_model(toy, tmp_path / "out") == 0
+
+
+def test_backbone_that_cannot_be_traced_is_refused_at_once():
+    backbone = Mock(spec=TimmBackbone)
+    networks = SimpleNamespace(network=SimpleNamespace(backbone=[{"backbone": backbone}])), None
+    with pytest.raises(ValueError, match="MODEL.BACKBONE.NAME: found a model of timm"):
+        exporting._trace(networks)
 
 
 def test_unknown_format_is_named(toy, tmp_path):
