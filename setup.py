@@ -11,7 +11,7 @@ VERSION = re.search(r'__version__ = "(.+)"', Path("projects/IFC/ifc/version.py")
 APP = ["gradio>=6.31,<7"]  # ifc app
 DOCS = ["furo>=2025.12", "myst-parser>=4", "sphinx>=8.1"]  # the site of docs/; tested with Sphinx 9.0
 FAST_COCO = ["faster-coco-eval>=1.6"]  # AP of COCO test sets; pycocotools does it otherwise
-HUB = ["huggingface_hub>=2.4"]  # ifc.load("hf://owner/name")
+HUB = ["huggingface-hub>=2.4"]  # ifc.load("hf://owner/name")
 ONNX = ["onnx>=1.23", "onnxruntime>=1.23", "onnxscript>=0.7"]  # ifc export, and what it exports
 SUPERVISION = ["supervision>=0.31"]  # frame.to_supervision(); those before 0.30 bring opencv-python, see below
 TIMM = ["timm>=1.0.31"]  # backbones

@@ -241,10 +241,9 @@ class Transformer(nn.Module):
         self.memory_pos = nn.Parameter(torch.empty(num_memory, self.dim))
         self.encoder = ClipEncoder(settings, enc_layers)
         self.clip_decoder = ClipDecoder(settings, dec_layers)
-        for module in (self.encoder, self.clip_decoder):
-            for parameter in module.parameters():
-                if parameter.dim() > 1:
-                    nn.init.xavier_uniform_(parameter)
+        for parameter in (*self.encoder.parameters(), *self.clip_decoder.parameters()):
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
         if num_memory > 0:
             for memory in (self.memory_bus, self.memory_pos):
                 nn.init.kaiming_normal_(memory, mode="fan_out", nonlinearity="relu")
@@ -261,10 +260,10 @@ class Transformer(nn.Module):
         Returns:
             tokens (N, h·w + M, D), position (N, h·w + M, D), key_padding (N, h·w + M) or None.
         """
-        num_memory = len(self.memory_bus)
         tokens, position = _with_memory(cells, self.memory_bus), self.place_tokens(position)
-        key_padding = None if padding is None else F.pad(padding.flatten(1), (0, num_memory))  # memory is never padding
-        return self.encoder.enc_layers[0](tokens, position, key_padding), position, key_padding
+        if padding is not None:
+            padding = F.pad(padding.flatten(1), (0, len(self.memory_bus)))  # memory is never padding
+        return self.encoder.enc_layers[0](tokens, position, padding), position, padding
 
     def place_tokens(self, position: Tensor) -> Tensor:
         """The position encodings of a frame's tokens, (N, h·w + M, D), from those of its cells, (N, D, h, w)."""
@@ -285,11 +284,8 @@ class Transformer(nn.Module):
         """
         num_memory = len(self.memory_bus)
         tokens = self.encoder(tokens, position, key_padding, num_frames, num_memory)
-        states = self.clip_decoder(
-            query_position,
-            *(self._clip_keys(x, num_frames) for x in (tokens, position)),
-            None if key_padding is None else self._clip_keys(key_padding, num_frames),
-        )
+        keys = (None if x is None else self._clip_keys(x, num_frames) for x in (tokens, position, key_padding))
+        states = self.clip_decoder(query_position, *keys)
         return states, tokens[:, : tokens.shape[1] - num_memory]
 
     def _clip_keys(self, tokens: Tensor, num_frames: int) -> Tensor:
@@ -300,6 +296,5 @@ class Transformer(nn.Module):
 
 
 def _with_memory(cells: Tensor, memory: Tensor) -> Tensor:
-    """(N, D, h, w), (M, D) → (N, h·w + M, D)."""
-    # Where the network is traced for export len(cells) would be a number, shape[0] is any.
+    """(N, D, h, w), (M, D) → (N, h·w + M, D), of any N where it is traced: len(cells) would be a number there."""
     return torch.cat([cells.flatten(2).transpose(1, 2), memory.expand(cells.shape[0], -1, -1)], dim=1)
