@@ -2,7 +2,6 @@
 """The site: Sphinx reads this file. `make docs` builds the site, and a test does, with every warning an error."""
 
 import sys
-import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
@@ -19,7 +18,6 @@ pygments_style = "friendly"
 pygments_dark_style = "native"
 
 myst_heading_anchors = 3
-myst_enable_extensions = ["deflist"]
 
 default_role = "code"  # `name` in a docstring is code
 autodoc_member_order = "bysource"
@@ -27,5 +25,3 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
-
-warnings.filterwarnings("ignore", category=DeprecationWarning)  # of detectron2, whose modules autodoc imports
