@@ -169,6 +169,14 @@ def test_errors_before_any_work(data, tmp_path, monkeypatch, words, opts, messag
     assert "\n" not in end.value.code
 
 
+def test_weights_of_other_classes_are_not_evaluated(data, tmp_path):
+    torch.save(tiny_model(tiny_config(tmp_path, "MODEL.IFC.NUM_CLASSES", 40)).state_dict(), tmp_path / "model.pth")
+    weights = ["MODEL.WEIGHTS", tmp_path / "model.pth"]
+    cfg = tiny_config(tmp_path, "DATASETS.TEST", (f"{PREFIX}_val",), *weights)
+    with pytest.raises(SystemExit, match=r"^error: .*model\.pth: .*40 classes, expected those of 6"):
+        training.main(train_arguments("--eval-only"), cfg)
+
+
 def test_evaluating_the_last_checkpoint(data, tmp_path, monkeypatch):
     """With --resume, MODEL.WEIGHTS is not what is evaluated."""
     evaluated = []

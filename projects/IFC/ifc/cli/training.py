@@ -17,7 +17,7 @@ from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from ..engine import IfcCheckpointer, Trainer, setup_config
+from ..engine import Trainer, WholeCheckpointer, setup_config
 from ..engine.config_file import has_checkpoint
 from ..engine.failed_step import replay_step
 from ..engine.launch import Processes, has_lost_another, launch, one_says_why, process_group
@@ -146,7 +146,7 @@ def evaluate_model(args: Namespace, cfg: CfgNode) -> dict:
             raise ValueError("DATASETS.TEST is empty, expected names of data sets")
         test_sets = Trainer.build_test_sets(cfg)
         model = Trainer.build_model(cfg)
-        IfcCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+        WholeCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         record(cfg)
     with one_clear_error((IncompleteResultsError,)):
         results = Trainer.test(cfg, model, test_sets)

@@ -3,7 +3,7 @@
 
 import detectron2.modeling  # noqa: F401 - first, so that ifc registers while nothing of it is half imported
 
-from .checkpoint import IfcCheckpointer
+from .checkpoint import IfcCheckpointer, WholeCheckpointer
 from .config_checks import check_config
 from .config_file import build_model, setup_config
 from .launch import Processes, launch
@@ -14,6 +14,7 @@ __all__ = [
     "IfcCheckpointer",
     "Processes",
     "Trainer",
+    "WholeCheckpointer",
     "build_model",
     "build_optimizer",
     "check_config",

@@ -145,9 +145,8 @@ class IfcCheckpointer(DetectionCheckpointer):
 
 
 class WholeCheckpointer(IfcCheckpointer):
-    """Training may start from a part of a checkpoint; what it does not find would make results random.
-
-    `load` raises ValueError for that, too.
+    """That of a model that is used as it is: what a file does not have, with which training may start, would make its
+    results random. `load` raises ValueError for that, too.
     """
 
     def load_and_hash(self, path: str) -> str:

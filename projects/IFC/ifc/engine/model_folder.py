@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..data.loaders import class_names
-from ..version import package_version
+from ..version import __version__
 from ..ytvis.files import read_json, whole_folder, write_json
 from ..ytvis.values import expect
 from .config_file import model_config, setup_config
@@ -83,7 +83,7 @@ def new_model_folder(folder: str | os.PathLike, cfg: CfgNode, classes: Classes) 
     timm["ARGUMENTS"] = [pair for pair in timm["ARGUMENTS"] if not _names_a_file(pair[0])]
     content = {
         "format_version": FORMAT_VERSION,
-        "program": f"detectron2-ifc {package_version('detectron2-ifc')}",
+        "program": f"detectron2-ifc {__version__}",
         "classes": [{"id": id_, "name": name} for id_, name in zip(classes.ids, classes.names, strict=True)],
         "config": config,
     }
