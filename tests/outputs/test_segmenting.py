@@ -331,8 +331,10 @@ def test_folders_of_others_are_left_alone(files, segmenter, tmp_path):
     assert outcome.folder.name == "clip_3"
     assert os.listdir(tmp_path / "clip") == ["thesis.txt"] and os.listdir(tmp_path / "clip_2") == ["video.json"]
     (outcome.folder / "notes.txt").write_text("mine")
+    (outcome.folder / ".overlay.mp4.123.part").write_text("of a run that was killed")
     segment_videos([files / "clip.mp4"], tmp_path, segmenter, SegmentSettings(overwrite=True))
     assert (outcome.folder / "notes.txt").read_text() == "mine"
+    assert not (outcome.folder / ".overlay.mp4.123.part").exists()
 
 
 @pytest.mark.parametrize("name", ["ビデオ é", "y" * 251, "ü" * 125, " . ", "a.b"])

@@ -106,13 +106,13 @@ def choose_folder(output: Path, name: str, input_: str, reuse: bool) -> Path:
 
 
 def start_folder(folder: Path) -> None:
-    """Make a folder, or take away what an earlier run left in it; other files stay.
+    """Make a folder, or take away what an earlier run left in it, also one that was killed; other files stay.
 
     Raises:
         OSError: that cannot be done.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (folder / name for name in _OUTPUTS):
+    for old in (*(folder / name for name in _OUTPUTS), *folder.glob(".*.part")):
         if old.is_dir() and not old.is_symlink():
             shutil.rmtree(old)
         else:
