@@ -3,6 +3,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -208,8 +209,11 @@ def test_unknown_format_is_named(toy, tmp_path):
     assert end.value.code == 2
 
 
-def test_missing_library_is_named_with_the_command_that_installs_it(onnx_folder, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+def test_missing_library_is_named_with_the_command_that_installs_it(toy, onnx_folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r"onnx: .*pip install 'detectron2-ifc\[onnx\]'"):
+        export_model(toy, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(ImportError, match=r"frame_network.onnx: .*pip install 'detectron2-ifc\[onnx\]'"):
         ifc.load(onnx_folder)
 

@@ -29,7 +29,8 @@ def export(
     DIR gets config.json (the classes; how frames are resized and in which order of channels they come) and two
     networks, in float32: the frame network, to be run once a frame, and the clip network, to be run on what it gave for
     the frames of each window. Frames may be of any size of more than 32 pixels a side, and any number of them, of clips
-    and of frames a clip is run at once. What is written is run and compared with the model.
+    and of frames a clip is run at once. What is written is run and compared with the model. Backbones are detectron2's
+    ResNets: torch cannot trace those of timm.
 
     \b
         onnx   frame_network.onnx and clip_network.onnx, for ONNX Runtime; `ifc segment --weights DIR` runs them, too

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -73,6 +74,12 @@ def export_model(segmenter: VideoSegmenter, folder: str | os.PathLike, format: s
 
 def write_networks(model: Ifc, folder: Path, format: str = "onnx") -> float:
     """What `export_model` does, but for config.json."""
+    if format == "onnx":  # before the minute that tracing takes
+        try:
+            for name in ("onnx", "onnxruntime", "onnxscript"):
+                import_module(name)
+        except ImportError as error:
+            raise ImportError(f"format onnx: needs more: pip install 'detectron2-ifc[onnx]' ({error})") from error
     networks = _networks_of(model)
     paths = [folder / name for name in FORMATS[format]]
     with torch.no_grad(), warnings.catch_warnings():
@@ -90,7 +97,7 @@ def _networks_of(model: Ifc) -> tuple[FrameNetwork, ClipNetwork]:
     detr, normalize = copy.deepcopy(model.detr).cpu(), copy.deepcopy(model.normalize).cpu()
     network = InferenceNetwork(detr, normalize, InferenceSettings(window=1))
     network.prepare()
-    clip_part = copy.copy(network.network)
+    clip_part = copy.copy(network.network)  # without what would be half of its file
     clip_part._modules = {name: part for name, part in clip_part._modules.items() if name != "backbone"}
     return FrameNetwork(network.network, normalize).eval(), ClipNetwork(clip_part).eval()
 
@@ -123,23 +130,16 @@ def _trace(networks: tuple[FrameNetwork, ClipNetwork]) -> list[ExportedProgram]:
 
 
 def _write_onnx(program: ExportedProgram, path: Path, signature: _Signature) -> None:
-    """
-    Raises:
-        ImportError: without onnx and onnxscript.
-    """
-    try:
-        torch.onnx.export(
-            program,
-            (),
-            path,
-            input_names=signature.inputs,
-            output_names=signature.outputs,
-            dynamic_shapes=signature.axes,
-            external_data=False,
-            verbose=False,
-        )
-    except ImportError as error:
-        raise ImportError(f"format onnx: needs more: pip install 'detectron2-ifc[onnx]' ({error})") from error
+    torch.onnx.export(
+        program,
+        (),
+        path,
+        input_names=signature.inputs,
+        output_names=signature.outputs,
+        dynamic_shapes=signature.axes,
+        external_data=False,
+        verbose=False,
+    )
 
 
 def _read(path: Path, signature: _Signature) -> Callable:

@@ -21,6 +21,7 @@ from .accelerated_network import InferenceNetwork
 from .batch_size import num_frames_that_fit, num_windows_that_fit
 from .live_instances import ClipInstances, FinishedInstances
 from .mask_encoding import encode_masks
+from .onnx_network import OnnxNetwork
 from .results import FrameMasks, VideoPrediction, build_prediction
 from .settings import InferenceSettings
 from .tracker import ClipTracker
@@ -49,7 +50,7 @@ class VideoInference:
         settings: see `InferenceSettings`.
     """
 
-    def __init__(self, network: InferenceNetwork, settings: InferenceSettings):
+    def __init__(self, network: InferenceNetwork | OnnxNetwork, settings: InferenceSettings):
         self.network = network
         self.settings = settings
         self.most_windows = settings.windows_per_batch  # less once the device ran out of memory
