@@ -181,6 +181,16 @@ def test_tracks_classes_and_scores_switch_masks(folder, open_page):
     assert opacity(page, 40, 40) and not opacity(page, 50, 40)  # the outline is left
 
 
+def test_labels_sit_on_the_largest_piece(folder, open_page):
+    masks = np.zeros((T, H, W), dtype=bool)
+    masks[:, 2:5, 2:5] = True
+    masks[:, 30:50, 50:55] = masks[:, 30:50, 60:65] = masks[:, 45:50, 50:65] = True  # joined at the bottom
+    masks[:, 52:58, 70:75] = True
+    counts = segmentations(masks)[0]["counts"]
+    piece = open_page(folder).evaluate("counts => viewer.masks.trace(counts).piece", counts)
+    assert [piece[side] for side in ("left", "right", "top", "bottom", "area")] == [50, 65, 30, 50, 225]
+
+
 def test_the_timeline_shows_where_a_track_is_absent_and_seeks(folder, open_page):
     page = open_page(folder)
     bar = page.locator("#tracks .bar").nth(1)

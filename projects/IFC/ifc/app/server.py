@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -50,6 +51,12 @@ def serve(
             raise ImportError(f'{error}; the app needs Gradio: pip install "detectron2-ifc[app]"') from None
         from .interface import CSS, RESULTS, THEME, build_interface
 
+        class Server(uvicorn.Server):
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                # The connections of open pages are cut then, which is no error.
+                logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+                await super().shutdown(sockets)
+
         app = FastAPI(openapi_url=None)
         app.mount(RESULTS, StaticFiles(directory=jobs.folder))
         app = gr.mount_gradio_app(
@@ -64,7 +71,7 @@ def serve(
             css=CSS,
         )
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_SECONDS_TO_END)
-        server = uvicorn.Server(config)
+        server = Server(config)
 
         def stop() -> None:
             server.should_exit = True

@@ -33,6 +33,36 @@ function decodeSpans(counts, height) {
   return spans;
 }
 
+/** The box of a mask's largest piece, where its label goes. */
+function largestPiece(spans, height) {
+  const pieces = [];
+  let [before, column, last] = [[], [], -1]; // the column before this one, this one, and its number
+  for (let i = 0; i < spans.length; i += 2) {
+    const x = Math.floor(spans[i] / height);
+    const [top, bottom] = [spans[i] - x * height, spans[i + 1] - x * height];
+    if (x !== last) [before, column, last] = [x === last + 1 ? column : [], [], x];
+    let piece = { area: 0, left: x, top: height, bottom: 0 };
+    pieces.push(piece);
+    for (const other of before.filter((other) => other.top < bottom && top < other.bottom)) {
+      let joined = other.piece;
+      while (joined.into) joined = joined.into;
+      if (joined === piece) continue;
+      piece.into = joined;
+      joined.area += piece.area;
+      joined.left = Math.min(joined.left, piece.left);
+      joined.top = Math.min(joined.top, piece.top);
+      joined.bottom = Math.max(joined.bottom, piece.bottom);
+      piece = joined;
+    }
+    piece.area += bottom - top;
+    piece.right = x + 1;
+    piece.top = Math.min(piece.top, top);
+    piece.bottom = Math.max(piece.bottom, bottom);
+    column.push({ top, bottom, piece });
+  }
+  return pieces.filter((piece) => !piece.into).reduce((a, b) => (b.area > a.area ? b : a));
+}
+
 /** Decodes masks when they are first asked for, and keeps those of late. */
 class MaskCache {
   constructor(height, width) {
@@ -44,7 +74,7 @@ class MaskCache {
     this.size = 0;
   }
 
-  /** A mask's spans, those of its outline, which lies inside it, and its box. */
+  /** A mask's spans, those of its outline, which lies inside it, its columns, and the box of its largest piece. */
   get(key, counts) {
     let mask = this.kept.get(key);
     if (!mask) {
@@ -67,12 +97,8 @@ class MaskCache {
     const last = (width - this.thickness) * height;
     for (let i = 0; i < fill.length; i += 2) scratch.fill(1, fill[i], fill[i + 1]);
     const edge = [];
-    let top = height;
-    let bottom = 0;
     for (let i = 0; i < fill.length; i += 2) {
       const [first, end] = [fill[i], fill[i + 1]];
-      top = Math.min(top, first % height);
-      bottom = Math.max(bottom, ((end - 1) % height) + 1);
       const upper = Math.min(end, first + this.thickness);
       const lower = Math.max(upper, end - this.thickness);
       let start = first; // of the part of the outline that is being followed
@@ -89,7 +115,7 @@ class MaskCache {
     }
     for (let i = 0; i < fill.length; i += 2) scratch.fill(0, fill[i], fill[i + 1]);
     const [left, right] = [fill[0] ?? 0, (fill.at(-1) ?? 0) + height - 1].map((pixel) => Math.floor(pixel / height));
-    return { fill: Int32Array.from(fill), edge: Int32Array.from(edge), left, right, top, bottom };
+    return { fill: Int32Array.from(fill), edge: Int32Array.from(edge), left, right, piece: largestPiece(fill, height) };
   }
 }
 
@@ -148,8 +174,8 @@ class MaskPicture {
   }
 }
 
-/** Write { text, mask, color } above each mask, else below it, else in it, where no other label is. The masks are those
- * of a frame of some width and height, the canvas may have another size. */
+/** Write { text, mask, color } above each mask's largest piece, else below, else in it, where no other label is. The
+ * masks are those of a frame of some width and height; the canvas may have another size. */
 function drawLabels(context, labels, frameWidth, frameHeight) {
   const { width, height } = context.canvas;
   const size = 13 * devicePixelRatio;
@@ -158,8 +184,8 @@ function drawLabels(context, labels, frameWidth, frameHeight) {
   context.font = `600 ${size}px system-ui, sans-serif`;
   for (const { text, mask, color } of labels) {
     const wide = context.measureText(text).width + 0.6 * size;
-    const [top, bottom] = [mask.top, mask.bottom].map((y) => (y / frameHeight) * height);
-    const middle = ((mask.left + mask.right) / 2 / frameWidth) * width;
+    const [top, bottom] = [mask.piece.top, mask.piece.bottom].map((y) => (y / frameHeight) * height);
+    const middle = ((mask.piece.left + mask.piece.right) / 2 / frameWidth) * width;
     const x = Math.max(0, Math.min(width - wide, middle - wide / 2));
     const spots = [top - high, bottom, top, top + high].filter((y) => y >= 0 && y + high <= height);
     const isBeside = (other) => other.x + other.wide <= x || x + wide <= other.x;
