@@ -9,6 +9,7 @@ import time
 import pytest
 from segmented_folder import write_video
 
+import ifc.app.jobs
 from ifc.app import Limits, serve
 from ifc.app.jobs import Job
 from ifc.pretrained import load
@@ -143,15 +144,20 @@ def test_a_canceled_video_is_removed_and_the_next_one_has_its_turn(app, visit, v
     page.frame_locator("iframe.result").locator("#stage[data-frame='0']").wait_for()
 
 
-def test_one_at_a_time_is_segmented(app, visit, video, held):
+def test_one_at_a_time_is_segmented(app, visit, video, held, monkeypatch):
     first, second = visit(), visit()
     begin(first, video)
     first.get_by_text("1 of about 12 frames").wait_for()
     begin(second, video)
-    second.wait_for_timeout(1000)
-    assert len(jobs(app[1])) == 1 and not second.get_by_text("of about 12 frames").is_visible()
+    second.get_by_text("Waiting").wait_for()
+    third = visit()
+    monkeypatch.setattr(ifc.app.jobs, "MOST_WAITING", 1)
+    begin(third, video)
+    third.get_by_text("Too many are waiting").wait_for()
+    assert len(list(app[1].glob("*/jobs/*/video"))) == 1 and second.get_by_text("Waiting").is_visible()
     second.get_by_role("button", name="Cancel").click()
     second.get_by_text("Canceled").wait_for()
+    wait_until(lambda: len(jobs(app[1])) == 1)
     held.set()
     first.frame_locator("iframe.result").locator("#stage[data-frame='0']").wait_for()
     assert second.locator("iframe").count() == 0

@@ -13,7 +13,6 @@ from .uploads import UploadError
 
 RESULTS = "/results"  # where the folder of jobs is served
 SECONDS_BETWEEN = 0.3  # two signs of progress
-MOST_WAITING = 20  # visitors
 FILE_TYPES = ["video", ".flv", ".m2ts", ".mkv", ".mts", ".ts"]  # for the browser; what it is, its content tells
 UPLOADS_LAST = (300, 1800)  # seconds between two looks, and those after which uploads are removed
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # its own come from a server
@@ -41,13 +40,9 @@ def build_interface(jobs: Jobs, model: str) -> gr.Blocks:
         except UploadError as error:
             yield _MESSAGE.format(error), ""
             return
-        while not job.ended.wait(SECONDS_BETWEEN):
+        while not job.ended.wait(SECONDS_BETWEEN) and not job.is_canceled:
             yield _progress(job), ""
         yield _end(job)
-
-    def cancel(request: gr.Request) -> tuple[str, str]:
-        jobs.leave(request.session_hash)
-        return _MESSAGE.format("Canceled; the video is removed."), ""
 
     def leave(request: gr.Request) -> None:
         jobs.leave(request.session_hash)
@@ -62,19 +57,12 @@ def build_interface(jobs: Jobs, model: str) -> gr.Blocks:
             begin = gr.Button("Segment", variant="primary")
             stop = gr.Button("Cancel")
         status, result = gr.HTML(), gr.HTML()
-        private = {"api_visibility": "private"}
-        running = begin.click(
-            segment,
-            upload,
-            [status, result],
-            concurrency_limit=1,
-            show_progress="hidden",
-            trigger_mode="once",
-            **private,
-        )
-        stop.click(cancel, None, [status, result], cancels=[running], queue=False, show_progress="hidden", **private)
+        private = {"api_visibility": "private", "show_progress": "hidden"}
+        # Jobs have a queue of their own, from which they can be taken at any time.
+        begin.click(segment, upload, [status, result], concurrency_limit=None, trigger_mode="multiple", **private)
+        stop.click(leave, queue=False, **private)
         blocks.unload(leave)
-    return blocks.queue(max_size=MOST_WAITING, api_open=False)
+    return blocks.queue(api_open=False)
 
 
 def _progress(job: Job) -> str:

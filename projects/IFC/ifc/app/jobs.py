@@ -8,17 +8,19 @@ import secrets
 import shutil
 import tempfile
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from ..outputs import SegmentSettings, segment_videos
 from ..predictor import VideoSegmenter
 from ..video import Part
 from ..viewer import write_pages
-from .uploads import Limits, take_upload
+from .uploads import Limits, UploadError, take_upload
 
 logger = logging.getLogger(__name__)
 
-MOST_KEPT = 20  # results; the oldest goes when there are more
+MOST_KEPT = 20  # jobs; the oldest one that has ended goes when there are more
+MOST_WAITING = 10
 
 
 class Job:
@@ -30,6 +32,7 @@ class Job:
         rate: frames a second.
         page: what there is to look at, relative to the folder of all jobs; None as long as there is nothing.
         error: what went wrong, for the visitor.
+        turn: its turn on the device.
     """
 
     def __init__(self, folder: Path):
@@ -37,6 +40,7 @@ class Job:
         self.done, self.total, self.rate = 0, None, 0.0
         self.page: str | None = None
         self.error: str | None = None
+        self.turn: Future | None = None
         self.ended = threading.Event()
         self._canceled = threading.Event()
 
@@ -47,17 +51,17 @@ class Job:
     def cancel(self) -> None:
         """End it soon, and remove its files."""
         self._canceled.set()
+        if self.turn is not None and self.turn.cancel():  # it has not begun
+            self.ended.set()
         if self.ended.is_set():
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def run(self, video: Path, segmenter: VideoSegmenter, settings: SegmentSettings, device: threading.Lock) -> None:
-        """Segment `video` as soon as the device is free, and write its page."""
+    def run(self, video: Path, segmenter: VideoSegmenter, settings: SegmentSettings) -> None:
+        """Segment `video`, and write its page."""
         try:
-            with device:
-                (outcome,) = segment_videos(
-                    [video], self.folder, segmenter, settings, self._report, self._canceled.is_set
-                ) or [None]
-            if outcome is not None and not self.is_canceled:
+            outcomes = segment_videos([video], self.folder, segmenter, settings, self._report, self._canceled.is_set)
+            if not self.is_canceled:
+                (outcome,) = outcomes
                 self.error = outcome.error and outcome.error.replace(str(video), "the video")
                 if outcome.num_frames:
                     page, _ = write_pages(outcome.folder)
@@ -89,7 +93,7 @@ class Jobs:
         self.limits = limits
         self._segmenter = segmenter
         self._settings = SegmentSettings(part=Part(end=limits.seconds))
-        self._device = threading.Lock()
+        self._device = ThreadPoolExecutor(1, thread_name_prefix="device")  # the others wait in their order
         self._of_visitor: dict[str, Job] = {}
 
     def __enter__(self) -> Jobs:
@@ -99,11 +103,9 @@ class Jobs:
         return self
 
     def __exit__(self, *_: object) -> None:
-        jobs = list(self._of_visitor.values())
-        for job in jobs:
+        for job in self._of_visitor.values():
             job.cancel()
-        for job in jobs:
-            job.ended.wait()
+        self._device.shutdown()
         self._temporary.cleanup()
 
     def begin(self, visitor: str, upload: str) -> Job:
@@ -113,6 +115,8 @@ class Jobs:
             UploadError: it is refused.
         """
         self.leave(visitor)
+        if sum(not job.ended.is_set() for job in self._of_visitor.values()) > MOST_WAITING:
+            raise UploadError("Too many are waiting already. Try again in some minutes.")
         job = Job(self.folder / secrets.token_hex(16))
         job.folder.mkdir()
         try:
@@ -121,7 +125,7 @@ class Jobs:
             shutil.rmtree(job.folder)
             raise
         self._of_visitor[visitor] = job
-        threading.Thread(target=job.run, args=(video, self._segmenter, self._settings, self._device)).start()
+        job.turn = self._device.submit(job.run, video, self._segmenter, self._settings)
         for oldest in list(self._of_visitor)[:-MOST_KEPT]:
             if self._of_visitor[oldest].ended.is_set():
                 self.leave(oldest)
