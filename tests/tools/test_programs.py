@@ -23,7 +23,7 @@ WITHOUT_TORCH = {
 }
 
 
-@pytest.mark.parametrize("program", map(str, PROGRAMS))
+@pytest.mark.parametrize("program", [str(path) for path in PROGRAMS])
 def test_help_needs_no_torch(tmp_path, program):
     done = run_tool(ROOT / program, tmp_path, "--help")
     assert done.returncode == 0, done.stderr

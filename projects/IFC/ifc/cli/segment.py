@@ -160,7 +160,6 @@ def segment(
     make_writable_folder(output, "--output")
     _say("loading the model ...")
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    logging.getLogger("fvcore.common.checkpoint").setLevel(logging.ERROR)  # batch norm's counters are not missed
     from ..outputs import SegmentSettings, find_inputs, segment_videos
     from ..pretrained import SHAPES_TINY, load
     from ..video import Part
