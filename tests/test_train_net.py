@@ -88,6 +88,14 @@ def test_options_are_detectron2s():
         assert vars(train_arguments(*given)) == vars(expected) | {"replay": None}
 
 
+def test_a_config_of_ifcs_own_is_found_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    opts = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", "DATASETS.TEST", "()"]
+    with pytest.raises(SystemExit, match="DATASETS.TEST"):  # which is found out when all is set up
+        training.run(train_arguments("--eval-only", "--config-file", "base_ytvis.yaml", *opts))
+    assert "base_ytvis.yaml" in (tmp_path / "output" / "log.txt").read_text()
+
+
 def test_two_processes_train_and_evaluate_as_one(data, tmp_path, half_the_threads):
     """End to end, on three videos, of which one process sees two: the results are those of one process."""
     torch.save(tiny_model(tiny_config(tmp_path)).state_dict(), tmp_path / "start.pth")

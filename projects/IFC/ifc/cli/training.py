@@ -18,7 +18,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from ..engine import Trainer, WholeCheckpointer, setup_config
-from ..engine.config_file import has_checkpoint
+from ..engine.config_file import find_config, has_checkpoint
 from ..engine.failed_step import replay_step
 from ..engine.launch import Processes, has_lost_another, launch, one_says_why, process_group
 from ..engine.meeting import meet, was_restarted
@@ -39,6 +39,7 @@ def run(args: Namespace) -> None:
     group that torchrun or srun has started.
     """
     with one_clear_error():
+        args.config_file = args.config_file and find_config(args.config_file)  # which detectron2 reads, too
         place = place_from_environment(os.environ, args.num_machines)
         if place is None:
             cfg = setup_config(args.config_file, args.opts, args.resume)

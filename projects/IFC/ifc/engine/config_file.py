@@ -57,7 +57,7 @@ def setup_config(
     if isinstance(config_file, Mapping):
         _merge(lambda: cfg.merge_from_other_cfg(CfgNode(config_file)), where="config")
     elif config_file:
-        config_file = _find_config(config_file)
+        config_file = find_config(config_file)
         _merge(lambda: cfg.merge_from_file(config_file, allow_unsafe=False), where=f"--config-file {config_file}")
     if len(opts) % 2:
         raise ValueError(f"command line: expected KEY VALUE pairs, found an odd number of words: {' '.join(opts)}")
@@ -88,7 +88,7 @@ def model_config(cfg: CfgNode) -> dict[str, Any]:
     return json.loads(json.dumps({"MODEL": model, "INPUT": {name: cfg.INPUT[name] for name in _INPUT_KEYS}}))
 
 
-def _find_config(name: str) -> str:
+def find_config(name: str) -> str:
     """`name` if there is such a file, else the path of IFC's own config of that name."""
     if PathManager.isfile(name):
         return name
