@@ -1,32 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ifc app`."""
 
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .program import amount, one_clear_error, positive
+from .program import (
+    Device,
+    Weights,
+    WeightsConfig,
+    Window,
+    amount,
+    one_clear_error,
+    positive,
+    say,
+    say_what_is_loaded,
+)
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @one_clear_error()
 def app(
-    weights: Annotated[
-        str | None, typer.Option(metavar="W", help="the model, as for ifc segment: a name, a folder or a checkpoint")
-    ] = None,
-    config_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="the config, in YAML, of a .pth or .pkl checkpoint")
-    ] = None,
-    window: Annotated[
-        int | None,
-        typer.Option(parser=positive, metavar="FRAMES", help="frames looked at together (default: the model's)"),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
-    ] = None,
+    weights: Weights = None,
+    config_file: WeightsConfig = None,
+    window: Window = None,
+    device: Device = None,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="listen there; 0.0.0.0 lets the whole network in")
     ] = LOOPBACK[0],
@@ -46,14 +45,12 @@ def app(
     in it are removed when its visitor leaves, and all when the program ends (Ctrl-C). Nothing is sent anywhere else.
     Whoever reaches the address may use it: there is no login. Needs Gradio: pip install "detectron2-ifc[app]".
     """
-    if weights is None:
-        print("no --weights: the toy model that comes along is used, which knows six simple shapes", file=sys.stderr)
-    print("loading the model ...", file=sys.stderr)
+    say_what_is_loaded(weights)
     from ..app import Limits, serve
     from ..pretrained import SHAPES_TINY, load
 
     if host not in LOOPBACK:
-        print(f"warning: whoever reaches {host}:{port} can use this page", file=sys.stderr)
+        say(f"warning: whoever reaches {host}:{port} can use this page")
     segmenter = load(weights or SHAPES_TINY, device=device, window=window, config_file=config_file)
     names = segmenter.classes.names
     found = ", ".join(names[:8]) + (f" and {len(names) - 8} others" if len(names) > 8 else "")

@@ -94,6 +94,10 @@ def new_file(text: str) -> Path:
 ConfigFile = Annotated[str, option("a config in YAML, or the name of one of IFC's own", "FILE")]
 ConfigKeys = Annotated[list[str], typer.Argument(metavar="KEY VALUE", help="config keys and their values, put last")]
 Workers = Annotated[int, option("processes to use", "N", positive, show_default="all cores")]
+Weights = Annotated[str | None, option("the model: a name, a folder, or a checkpoint with its --config-file", "W")]
+WeightsConfig = Annotated[str | None, option("the config, in YAML, of a .pth or .pkl checkpoint", "FILE")]
+Window = Annotated[int | None, option("frames looked at together (default: the model's)", "FRAMES", positive)]
+Device = Annotated[str | None, option("cpu, cuda, cuda:1, ... (default: a GPU if there is one)", "NAME")]
 ALL_CORES = os.cpu_count() or 1
 KEYS_LAST = {"allow_interspersed_args": False}
 """The context settings of a command with `ConfigKeys`: what follows the first of them is a key or a value, also -1."""
@@ -113,3 +117,15 @@ class SeveralValues(TyperCommand):
                 spread.append(option)
             spread.append(word)
         return super().parse_args(ctx, spread)
+
+
+def say(text: str) -> None:
+    """Tell a person how it goes: standard output is for what a script reads."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def say_what_is_loaded(weights: str | None) -> None:
+    """Before torch is, which takes seconds."""
+    if weights is None:
+        say("no --weights: the toy model that comes along is used, which knows six simple shapes and nothing else")
+    say("loading the model ...")

@@ -5,13 +5,26 @@ import json as json_format
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ..ytvis.files import make_writable_folder
 from .interruption import Interruption
-from .program import one_clear_error, one_of, positive, probability, video_rate
+from .program import (
+    Device,
+    Weights,
+    WeightsConfig,
+    Window,
+    one_clear_error,
+    one_of,
+    option,
+    positive,
+    probability,
+    say,
+    say_what_is_loaded,
+    video_rate,
+)
 
 INTERRUPTED = 130
 
@@ -42,30 +55,17 @@ def key_and_value(text: str) -> str:
     return text
 
 
-def _switch(text: str) -> Any:
-    return typer.Option(help=text)
-
-
 @one_clear_error()
 def segment(
     videos: Annotated[list[str], typer.Argument(metavar="VIDEO...", help="see below")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="folder for a folder of each video")],
-    weights: Annotated[
-        str | None, typer.Option(metavar="W", help="the model: a name, a folder or a checkpoint, see below")
-    ] = None,
-    config_file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="the config, in YAML, of a .pth or .pkl checkpoint")
-    ] = None,
+    weights: Weights = None,
+    config_file: WeightsConfig = None,
     config: Annotated[
         list[str] | None, typer.Option("--set", parser=key_and_value, metavar="KEY=VALUE", help="a key of the config")
     ] = None,
-    window: Annotated[
-        int | None,
-        typer.Option(parser=positive, metavar="FRAMES", help="frames looked at together (default: the model's)"),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
-    ] = None,
+    window: Window = None,
+    device: Device = None,
     precision: Annotated[
         str | None, typer.Option(metavar="NAME", help="float32, bfloat16 or auto (default: the model's, or auto)")
     ] = None,
@@ -94,10 +94,10 @@ def segment(
     size: Annotated[
         tuple | None, typer.Option(parser=frame_size, metavar="WxH", help="of the raw frames on the standard input")
     ] = None,
-    overlay: Annotated[bool, _switch("write overlay.mp4")] = True,
-    results: Annotated[bool, _switch("write results.json")] = True,
-    masks: Annotated[bool, _switch("write masks/00000.png, ...")] = False,
-    csv: Annotated[bool, _switch("write boxes.csv")] = False,
+    overlay: Annotated[bool, option("write overlay.mp4")] = True,
+    results: Annotated[bool, option("write results.json")] = True,
+    masks: Annotated[bool, option("write masks/00000.png, ...")] = False,
+    csv: Annotated[bool, option("write boxes.csv")] = False,
     cutouts: Annotated[
         str | None,
         typer.Option(
@@ -108,12 +108,12 @@ def segment(
         int | None,
         typer.Option(parser=positive, metavar="FACTOR", help="enlarge the overlay (default: small ones)"),
     ] = None,
-    fill: Annotated[bool, _switch("tint what a mask covers")] = True,
-    contours: Annotated[bool, _switch("outline masks")] = True,
-    labels: Annotated[bool, _switch("write class and number at each object")] = True,
-    boxes: Annotated[bool, _switch("draw bounding boxes")] = False,
-    trails: Annotated[bool, _switch("draw the way that each object came")] = False,
-    dim_background: Annotated[bool, _switch("darken what is no object")] = False,
+    fill: Annotated[bool, option("tint what a mask covers")] = True,
+    contours: Annotated[bool, option("outline masks")] = True,
+    labels: Annotated[bool, option("write class and number at each object")] = True,
+    boxes: Annotated[bool, option("draw bounding boxes")] = False,
+    trails: Annotated[bool, option("draw the way that each object came")] = False,
+    dim_background: Annotated[bool, option("darken what is no object")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="do again what is finished")] = False,
     json: Annotated[bool, typer.Option("--json", help="print what became of each input as json")] = False,
 ) -> None:
@@ -155,10 +155,8 @@ def segment(
         raise typer.BadParameter(f"found {end:g} s, expected more than --start, {start:g} s", param_hint="--end")
     if "-" in videos and not (size and frame_rate):
         raise typer.BadParameter("found none, expected both for raw frames (-)", param_hint="--size, --frame-rate")
-    if weights is None:
-        _say("no --weights: the toy model that comes along is used, which knows six simple shapes and nothing else")
     make_writable_folder(output, "--output")
-    _say("loading the model ...")
+    say_what_is_loaded(weights)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     from ..outputs import SegmentSettings, find_inputs, segment_videos
     from ..pretrained import SHAPES_TINY, load
@@ -191,17 +189,13 @@ def segment(
         state = "finished before" if outcome.skipped else outcome.status
         rate = f", {outcome.num_frames / outcome.seconds:.1f} frames/s" if outcome.num_frames else ""
         frames = f": {outcome.num_frames} frames{rate}" if outcome.num_frames else ""
-        _say(f"{outcome.input}: {state}{frames}{f' -> {outcome.folder}' if outcome.folder else ''}")
+        say(f"{outcome.input}: {state}{frames}{f' -> {outcome.folder}' if outcome.folder else ''}")
     for outcome in outcomes:
         if outcome.error:
-            _say(f"error: {outcome.error}")
+            say(f"error: {outcome.error}")
     if json:
         print(json_format.dumps([outcome.as_json() for outcome in outcomes], indent=1))
     if interruption.is_requested:
         sys.exit(INTERRUPTED)
     if any(outcome.error for outcome in outcomes):
         sys.exit(1)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

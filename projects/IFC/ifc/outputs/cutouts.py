@@ -49,9 +49,6 @@ class PngCutouts(Sink):
     def close(self, whole: bool) -> None:
         """See `Sink`."""
 
-    def abandon(self, error: Exception) -> None:
-        """See `Sink`."""
-
 
 class WebmCutouts(Sink):
     """cutouts/TRACK.webm, which begins where the track does. One encoder runs for each track that is not past.

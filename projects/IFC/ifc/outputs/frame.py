@@ -73,6 +73,5 @@ class Sink(ABC):
             OSError, ValueError: as `write`.
         """
 
-    @abstractmethod
-    def abandon(self, error: Exception) -> None:
+    def abandon(self, error: Exception) -> None:  # noqa: B027 - of most outputs what is there is valid
         """Leave nothing that is not valid, after `write` or `close` raised `error`."""

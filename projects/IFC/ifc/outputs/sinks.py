@@ -101,9 +101,6 @@ class MasksSink(Sink):
         """See `Sink`."""
         write_json(self._folder / MASKS_FILE, {str(number): i for i, number in self._numbers.items()})
 
-    def abandon(self, error: Exception) -> None:
-        """See `Sink`."""
-
 
 class BoxesSink(Sink):
     """A table of the shown tracks' boxes, a line for each object on each frame.
