@@ -6,7 +6,7 @@ import pytest
 from segmented_folder import CATEGORIES, segmentations, write_folder
 
 from ifc.viewer.comparison import compare
-from ifc.viewer.folder import read_folder
+from ifc.ytvis.segmented_video import read_folder
 
 T, H, W = 6, 10, 12
 

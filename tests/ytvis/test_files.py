@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ifc.ytvis.files import whole_file, write_json
+from ifc.ytvis.files import read_list, whole_file, write_json, write_list
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -41,3 +41,16 @@ def test_json_that_cannot_be_written_changes_nothing(tmp_path, content, error):
         write_json(path, content)
     assert json.loads(path.read_text()) == {"a": [1, None]}
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("entries", [[], [{"a": [1, None]}], [{"a": "]\n["}, 2, []]])
+def test_a_list_is_read_as_it_was_written(tmp_path, entries):
+    write_list(tmp_path / "list.json", entries)
+    assert list(read_list(tmp_path / "list.json")) == json.loads((tmp_path / "list.json").read_text()) == entries
+
+
+@pytest.mark.parametrize("text", ["", "[\n", '[\n{"a": 1},\n', '[{"a": 1}]\n', '[\n{"a": 1\n]\n', "{}\n"])
+def test_a_list_that_is_cut_off_is_named(tmp_path, text):
+    (tmp_path / "list.json").write_text(text)
+    with pytest.raises(ValueError, match=r"list\.json: "):
+        list(read_list(tmp_path / "list.json"))

@@ -2,7 +2,6 @@
 """Videos and images in, overlays and results out: the work of demo.py. It loads torch: import it after --help."""
 
 import itertools
-import json
 import logging
 import os
 import sys
@@ -19,13 +18,12 @@ from detectron2.utils.logger import setup_logger
 
 from ..engine import setup_config
 from ..outputs import SegmentSettings, segment_videos
-from ..outputs.manifest import MANIFEST_FILE
-from ..outputs.objects import RESULTS_FILE
 from ..outputs.sinks import OVERLAY_FILE
 from ..predictor import SEGMENTER_DEFAULTS, Classes, VideoSegmenter
 from ..video import FolderReader, FrameSource, ImageReader, VideoReadError, VideoWriteError, VideoWriter, open_frames
 from ..ytvis.drawing import DrawingStyle, TrackDrawer, default_scale, objects_on, select_tracks
-from ..ytvis.files import make_writable_folder, read_json, whole_file, write_json, write_list
+from ..ytvis.files import make_writable_folder, read_json, read_list, whole_file, write_json, write_list
+from ..ytvis.segmented_video import MANIFEST_FILE, RESULTS_FILE
 from .interruption import Interruption
 from .program import one_clear_error, print_anything
 from .progress import ProgressBars
@@ -235,7 +233,5 @@ class Overlays:
     def _video_results(self, work: Path) -> Iterator[dict[str, Any]]:
         """The tracks of all videos, one by one."""
         for video in self._inputs["videos"]:
-            with open(work / f"{video['id']}.done" / RESULTS_FILE, encoding="utf-8") as file:
-                for line in file:  # a track each, between those of the brackets
-                    if line.startswith("{"):
-                        yield {**json.loads(line.rstrip(",\n")), "video_id": video["id"]}
+            for track in read_list(work / f"{video['id']}.done" / RESULTS_FILE):
+                yield {**track, "video_id": video["id"]}

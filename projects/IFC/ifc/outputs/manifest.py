@@ -16,13 +16,11 @@ from ..version import __version__
 from ..video import FolderReader, FrameSource
 from ..video.reading import IS_ADDRESS, STANDARD_INPUT
 from ..ytvis.files import read_json, write_json
+from ..ytvis.segmented_video import FINISHED, MANIFEST_FILE, OBJECTS_FILE, RESULTS_FILE
 from .cutouts import CUTOUTS_FOLDER
-from .objects import OBJECTS_FILE, RESULTS_FILE
 from .settings import SegmentSettings
 from .sinks import BOXES_FILE, MASKS_FOLDER, OVERLAY_FILE
 
-MANIFEST_FILE = "video.json"
-FINISHED, INTERRUPTED, BROKEN, RUNNING = "finished", "interrupted", "broken", "running"
 _OUTPUTS = (OVERLAY_FILE, OBJECTS_FILE, RESULTS_FILE, BOXES_FILE, MASKS_FOLDER, CUTOUTS_FOLDER)
 _LONGEST_NAME = 200  # bytes, which leaves room for a number
 

@@ -8,12 +8,10 @@ from pathlib import Path
 
 from ..predictor import Classes
 from ..ytvis.files import whole_file
+from ..ytvis.segmented_video import OBJECTS_FILE, RESULTS_FILE
 from .files import LineFile
 from .frame import FinishedFrame, Sink
 from .tracks import KeptTrack, TrackBook
-
-OBJECTS_FILE = "objects.jsonl"
-RESULTS_FILE = "results.json"
 
 
 class ObjectsSink(Sink):

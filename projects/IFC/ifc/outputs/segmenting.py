@@ -23,6 +23,7 @@ from ..video import FrameSource, TimedFrame, VideoReadError, open_frames
 from ..video.live import as_they_come
 from ..video.read_ahead import FRAMES_AHEAD, read_ahead
 from ..ytvis.files import make_writable_folder
+from ..ytvis.segmented_video import BROKEN, FINISHED, INTERRUPTED, RUNNING
 from . import manifest
 from .cutouts import PngCutouts, WebmCutouts
 from .frame import FinishedFrame, Sink
@@ -76,7 +77,7 @@ def segment_videos(
         if stop():
             break
         outcomes.append(_segment(each, output, segmenter, settings, progress, stop))
-        if outcomes[-1].status == manifest.INTERRUPTED:
+        if outcomes[-1].status == INTERRUPTED:
             break
     return outcomes
 
@@ -98,12 +99,12 @@ def _segment(
         reuse = source.is_repeatable or settings.overwrite
         folder = manifest.choose_folder(output, manifest.name_of(source), known["input"], reuse)
         if not settings.overwrite and manifest.is_finished(folder, known):
-            return Outcome(name, folder, manifest.FINISHED, skipped=True)
+            return Outcome(name, folder, FINISHED, skipped=True)
         manifest.start_folder(folder)
         run = _Run(name, source, folder, segmenter, settings, known)
         return run(progress, stop)
     except _FAILURES as error:
-        return Outcome(name, folder, manifest.BROKEN, _in_a_line(error))
+        return Outcome(name, folder, BROKEN, _in_a_line(error))
 
 
 class _Run:
@@ -135,11 +136,11 @@ class _Run:
         self._book = TrackBook(settings.results_threshold)
         self._sinks: list[Sink] = []  # those that are written to
         self._opened: list[Sink] = []
-        self._write_manifest(manifest.RUNNING)
+        self._write_manifest(RUNNING)
 
     def __call__(self, progress: Progress | None, stop: Callable[[], bool]) -> Outcome:
         """Segment it all. What is raised besides the errors of video and machine comes after the files are valid."""
-        status = manifest.BROKEN
+        status = BROKEN
         try:
             self._open_sinks()
             status = self._pass(progress, stop)
@@ -147,15 +148,15 @@ class _Run:
             text = _in_a_line(error)
             self._errors.insert(0, text if self._name in text else f"{self._name}: {text}")
         except KeyboardInterrupt:
-            status = manifest.INTERRUPTED
+            status = INTERRUPTED
             raise
         except BaseException as error:
             self._errors.insert(0, f"{type(error).__name__}: {_in_a_line(error)}")
             raise
         finally:
-            self._close_sinks(whole=status == manifest.FINISHED)
-            if self._errors and status == manifest.FINISHED:
-                status = manifest.BROKEN
+            self._close_sinks(whole=status == FINISHED)
+            if self._errors and status == FINISHED:
+                status = BROKEN
             with self._noting_errors():
                 self._write_manifest(status)
         seconds = time.monotonic() - self._begin
@@ -172,12 +173,12 @@ class _Run:
                 go_on = progress is None or progress(self._name, self._num_frames, total, rate) is not False
                 is_stopped = not go_on or stop()
                 if is_stopped:
-                    return manifest.INTERRUPTED
+                    return INTERRUPTED
         if stop():  # a camera that was waited for
-            return manifest.INTERRUPTED
+            return INTERRUPTED
         if self._num_frames < 0.9 * (total or 0):
             logger.warning(f"{self._name} ends early: its header promises about {total} frames")
-        return manifest.FINISHED
+        return FINISHED
 
     def _finished_frames(self, stop: Callable[[], bool]) -> Iterator[tuple[TimedFrame, object]]:
         """Each frame with what was found in it, computed ahead of the caller."""

@@ -12,8 +12,8 @@ from ..ytvis.metric.evaluation import evaluate
 from ..ytvis.metric.identity import frame_overlaps, match_frames
 from ..ytvis.metric.result_tracks import ResultTrack
 from ..ytvis.metric.video_ap import require_tracks
+from ..ytvis.segmented_video import SegmentedVideo
 from ..ytvis.values import expect
-from .folder import SegmentedVideo
 
 
 @dataclass(frozen=True)

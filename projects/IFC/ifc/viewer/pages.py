@@ -16,8 +16,8 @@ from markupsafe import Markup
 
 from ..ytvis.drawing import palette_color
 from ..ytvis.files import whole_file
+from ..ytvis.segmented_video import FINISHED, MANIFEST_FILE, SegmentedVideo, read_folder
 from .comparison import Comparison, compare
-from .folder import MANIFEST, SegmentedVideo, read_folder
 from .played_video import played_video
 
 PAGE = "index.html"
@@ -52,11 +52,13 @@ def write_pages(
         OSError, ValueError: a file cannot be read or written, or is not what `ifc segment` writes.
     """
     folder = Path(folder)
-    if (folder / MANIFEST).is_file():
+    if (folder / MANIFEST_FILE).is_file():
         return write_page(read_folder(folder), annotations, video_id, score), []
-    inside = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+    inside = sorted(path.parent for path in folder.glob(f"*/{MANIFEST_FILE}"))
     if not inside:
-        raise FileNotFoundError(f"{folder}: found no {MANIFEST} in it or one below, expected an output of ifc segment")
+        raise FileNotFoundError(
+            f"{folder}: found no {MANIFEST_FILE} in it or one below, expected an output of ifc segment"
+        )
     if annotations is not None:
         raise ValueError(
             f"{folder}: found {len(inside)} videos, expected the folder of one to compare with annotations"
@@ -117,7 +119,7 @@ def _write(path: Path, template: str, **values: Any) -> Path:
 
 def _summary(video: SegmentedVideo) -> str:
     height, width = video.size
-    left_off = "" if video.status == "finished" else f", {video.status}"
+    left_off = "" if video.status == FINISHED else f", {video.status}"
     return f"{width} × {height}, {len(video.times)} frames, {len(video.tracks)} tracks{left_off}"
 
 

@@ -17,7 +17,7 @@ from av.sidedata.sidedata import Type as SideDataType
 
 from ..video import Part, VideoWriter, open_frames
 from ..ytvis.files import whole_file
-from .folder import SegmentedVideo
+from ..ytvis.segmented_video import SegmentedVideo
 
 MAX_EMBEDDED = 32 * 2**20  # bytes of a video that becomes part of its page, which then can be sent as one file
 OVERLAY = "overlay.mp4"

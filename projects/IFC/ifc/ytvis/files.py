@@ -116,6 +116,27 @@ def write_list(path: str | os.PathLike, entries: Iterable[Any]) -> None:
         file.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
+def read_list(path: str | os.PathLike) -> Iterator[Any]:
+    """The entries of a json list that `write_list` wrote, a line each, one at a time.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is cut off, or no such list. The message names the file.
+    """
+    with open(path, encoding="utf-8") as file:
+        is_whole = file.readline() == "[]\n"
+        for number, line in enumerate(file, start=2):
+            if is_whole := line == "]\n":
+                break
+            try:
+                entry = json.loads(line.removesuffix("\n").removesuffix(","))
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{path}: line {number}: not valid json: {error}") from None
+            yield entry
+    if not is_whole:
+        raise ValueError(f"{path}: found no end of its list, expected an entry a line between '[' and ']'")
+
+
 MAX_DEPTH = 50  # of lists and objects in one another: neither sent to another process nor written if much deeper
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading what `ifc segment` wrote of one video: video.json and objects.jsonl, checked."""
+"""What `ifc segment` writes of one video: the names in its folder, and a reader of video.json and objects.jsonl."""
 
 import json
 import os
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..ytvis.files import read_json
-from ..ytvis.masks import Rle, read_masks
-from ..ytvis.values import expect, is_frame_size, is_integer, is_list, is_number
+from .files import read_json
+from .masks import Rle, read_masks
+from .values import expect, is_frame_size, is_integer, is_list, is_number
 
-MANIFEST = "video.json"
-OBJECTS = "objects.jsonl"
+MANIFEST_FILE, OBJECTS_FILE, RESULTS_FILE = "video.json", "objects.jsonl", "results.json"
+FINISHED, INTERRUPTED, BROKEN, RUNNING = "finished", "interrupted", "broken", "running"  # statuses in video.json
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class SegmentedVideo:
         source: the video or folder of frames, as it was given.
         size: (height, width) of its frames and masks.
         categories: names by id.
-        status: "finished", or why there may be more: "running", "interrupted" or "broken".
+        status: FINISHED, or why there may be more.
         start: seconds of the source from which on it was segmented.
         frame_rate: that of a folder of frames, if one was chosen.
         threshold: smallest score of a track that was drawn.
@@ -77,15 +77,15 @@ def read_folder(folder: str | os.PathLike[str]) -> SegmentedVideo:
         ValueError: the first fault found, with file and field.
     """
     folder = Path(folder)
-    name, manifest = str(folder / MANIFEST), read_json(folder / MANIFEST)
+    name, manifest = str(folder / MANIFEST_FILE), read_json(folder / MANIFEST_FILE)
     expect(isinstance(manifest, Mapping), name, manifest, "an object")
     size = manifest.get("height"), manifest.get("width")
     expect(is_frame_size(*size), f"{name}: height, width", size, "a frame's size in pixels")
     for key in ("input", "status"):
         expect(isinstance(manifest.get(key), str), f"{name}: {key}", manifest.get(key), "a string")
     categories = _read_categories(manifest.get("categories"), f"{name}: categories")
-    times, objects = _read_objects(folder / OBJECTS, size, categories, manifest["status"] == "finished")
-    expect(times, folder / OBJECTS, "no frame", "at least one")
+    times, objects = _read_objects(folder / OBJECTS_FILE, size, categories, manifest["status"] == FINISHED)
+    expect(times, folder / OBJECTS_FILE, "no frame", "at least one")
     settings = _read_settings(manifest.get("settings"), f"{name}: settings")
     # While it runs there are no tracks yet: the last that was said of each stands in.
     last = {o.track_id: FoundTrack(o.track_id, o.category_id, o.score) for frame in objects for o in frame}

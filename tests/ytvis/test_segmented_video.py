@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from segmented_folder import write_folder
 
-from ifc.viewer.folder import read_folder
+from ifc.ytvis.segmented_video import read_folder
 
 
 @pytest.fixture
