@@ -12,6 +12,7 @@ APP = ["gradio>=6.31,<7"]  # ifc app
 DOCS = ["furo>=2025.12", "myst-parser>=4", "sphinx>=8.1"]  # the site of docs/; tested with Sphinx 9.0
 FAST_COCO = ["faster-coco-eval>=1.6"]  # AP of COCO test sets; pycocotools does it otherwise
 HUB = ["huggingface-hub>=2.4"]  # ifc.load("hf://owner/name")
+REMOTE = ["gcsfs>=2025.3", "s3fs>=2025.3"]  # videos behind gs:// and s3://, by fsspec; no test needs them
 ONNX = ["onnx>=1.23", "onnxruntime>=1.23", "onnxscript>=0.7"]  # ifc export, and what it exports
 SUPERVISION = ["supervision>=0.31"]  # frame.to_supervision(); those before 0.30 bring opencv-python, see below
 TIMM = ["timm>=1.0.31"]  # backbones
@@ -42,6 +43,7 @@ setup(
         "torchvision>=0.26,<0.30",
         # And detectron2 0.5 or newer, which is not on PyPI under this name: `ifc install-detectron2` installs it.
         "av>=17",
+        "fsspec>=2025.3",
         "fvcore>=0.1.5.post20221221",
         "jinja2>=3.1",
         "matplotlib>=3.9",
@@ -67,6 +69,7 @@ setup(
         "fast-coco": FAST_COCO,
         "hub": HUB,
         "onnx": ONNX,
+        "remote": REMOTE,
         "supervision": SUPERVISION,
         "timm": TIMM,
         "tracking": TRACKING,

@@ -26,7 +26,8 @@ PYTHONS = [f"3.{minor}" for minor in range(20) if f"3.{minor}.1" in SUPPORTED]
 
 def plugin_requirements() -> dict[str, Requirement]:
     """What setup.py asks for, with the extra ``dev``, by name."""
-    return {(requirement := Requirement(line)).name: requirement for line in requires("detectron2-ifc")}
+    found = map(Requirement, requires("detectron2-ifc"))
+    return {each.name: each for each in found if each.marker is None or each.marker.evaluate({"extra": "dev"})}
 
 
 def locked_versions(python: str) -> dict[str, str]:

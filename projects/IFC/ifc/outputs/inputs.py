@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..video.reading import IS_ADDRESS
+from ..video.addresses import IS_ADDRESS
 from ..ytvis.images import SUFFIXES, natural_order
 
 logger = logging.getLogger(__name__)

@@ -13,8 +13,9 @@ from typing import Any
 
 from ..predictor import VideoSegmenter
 from ..version import __version__
-from ..video import FolderReader, FrameSource
-from ..video.reading import IS_ADDRESS, STANDARD_INPUT
+from ..video import FrameSource, file_stamp
+from ..video.addresses import IS_ADDRESS
+from ..video.reading import STANDARD_INPUT
 from ..ytvis.files import read_json, write_json
 from ..ytvis.segmented_video import FINISHED, MANIFEST_FILE, OBJECTS_FILE, RESULTS_FILE
 from .cutouts import CUTOUTS_FOLDER
@@ -54,14 +55,11 @@ class Outcome:
 
 def identity(source: FrameSource, name: str) -> dict[str, Any]:
     """What tells whether an input is the one that was segmented before."""
-    if source.path is None:
-        return {"input": name, "input_bytes": None, "input_mtime": None}
-    files = source.files if isinstance(source, FolderReader) else [source.path]
-    found = [file.stat() for file in files]
+    stamp = file_stamp(source.path or name) if source.is_repeatable else None
     return {
-        "input": os.path.abspath(source.path),
-        "input_bytes": sum(each.st_size for each in found),
-        "input_mtime": max(each.st_mtime for each in found),
+        "input": os.path.abspath(source.path) if source.path else name,
+        "input_bytes": stamp and stamp.size,
+        "input_mtime": stamp and stamp.changed,
     }
 
 

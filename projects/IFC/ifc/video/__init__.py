@@ -4,6 +4,7 @@
 from .folders import FolderReader, ImageReader
 from .reading import VideoReader, open_frames
 from .sources import FrameSource, Part, TimedFrame, VideoReadError
+from .stamps import Stamp, file_stamp
 from .writing import VideoWriteError, VideoWriter
 
 __all__ = [
@@ -11,10 +12,12 @@ __all__ = [
     "FrameSource",
     "ImageReader",
     "Part",
+    "Stamp",
     "TimedFrame",
     "VideoReadError",
     "VideoReader",
     "VideoWriteError",
     "VideoWriter",
+    "file_stamp",
     "open_frames",
 ]

@@ -12,6 +12,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 
+from .addresses import RemoteView
 from .sources import VideoReadError
 
 # Titles that are not UTF-8 are no reason to reject a video. PyAV accepts them by itself from version 19 on.
@@ -20,8 +21,8 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoder
 
 
 @contextlib.contextmanager
-def open_container(address: str, name: str, **options: object) -> Iterator[av.container.InputContainer]:
-    """Open what FFmpeg reads; `name` is what messages call it.
+def open_container(address: str | RemoteView, name: str, **options: object) -> Iterator[av.container.InputContainer]:
+    """Open what FFmpeg reads, itself or through a file object; `name` is what messages call it.
 
     Raises:
         VideoReadError: if it cannot be opened.

@@ -17,8 +17,9 @@ import av
 import cv2
 import numpy as np
 
+from .addresses import NETWORK_TIMEOUT
 from .containers import decoded, open_container, reason, to_upright_rgb, video_stream
-from .reading import NETWORK_TIMEOUT, STANDARD_INPUT
+from .reading import STANDARD_INPUT
 from .sources import FrameSource, TimedFrame, VideoReadError
 
 logger = logging.getLogger(__name__)

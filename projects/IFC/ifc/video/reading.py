@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,35 +13,45 @@ import av
 import av.container
 
 from ..ytvis.images import SUFFIXES
+from .addresses import (
+    HTTP,
+    IS_ADDRESS,
+    NETWORK_TIMEOUT,
+    RemoteFile,
+    RemoteView,
+    is_remote_file,
+    scheme,
+    without_file_scheme,
+)
 from .containers import decoded, open_container, reason, to_upright_rgb, video_stream
 from .folders import FolderReader, ImageReader
 from .sound import Sound, has_sound
 from .sources import FOLDER_RATE, FrameSource, TimedFrame, VideoReadError
 
-IS_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE).match
 STANDARD_INPUT = "-"
-NETWORK_TIMEOUT = 10.0  # seconds without an answer or a byte after which a connection counts as broken
-_ADDRESSES_OF_FILES = ("http://", "https://", "file://")
 # FFmpeg goes on at the byte where a connection broke, and gives up after these seconds.
 _RECONNECT = {"reconnect": "1", "reconnect_on_network_error": "1", "reconnect_delay_max": "8"}
 _SEEK_MARGINS = (1.0, 20.0, None)  # seconds before the wanted frame to look for one to begin at; None: the beginning
 
 
 class VideoReader(FrameSource):
-    """A video file, or one behind an HTTP address, decoded by PyAV. Quarter turns and mirroring that the file asks for
+    """A video file, or one behind an address, decoded by PyAV. Quarter turns and mirroring that the file asks for
     (phones) are applied; what is transparent is laid on black.
 
     A frame's time is that of the file (variable frame rates), or follows from the frame rate where a file has none.
 
     Raises:
+        ImportError: the package that reads such addresses is missing.
         VideoReadError: if the file is no video or not one of its frames can be decoded.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         self.name = str(path)
-        self._is_remote = bool(IS_ADDRESS(self.name))
-        self.path = None if self._is_remote else Path(path)
-        self._options = {"timeout": NETWORK_TIMEOUT, "options": _RECONNECT} if self._is_remote else {}
+        self.path = None if IS_ADDRESS(self.name) else Path(path)
+        with _named(self.name):
+            self._file = RemoteFile(self.name) if is_remote_file(self.name) else None
+        is_http = self.path is None and self._file is None
+        self._options = {"timeout": NETWORK_TIMEOUT, "options": _RECONNECT} if is_http else {}
         with self._open() as (container, stream):
             self.frame_rate = stream.average_rate or stream.guessed_rate
             self.num_frames = _estimate_num_frames(container, stream, self.frame_rate)
@@ -82,12 +91,17 @@ class VideoReader(FrameSource):
 
     def sound(self, start: float) -> Sound | None:
         """See `FrameSource`."""
-        return Sound(self._address, self._origin + Fraction(start), self._options) if self._has_sound else None
+        if not self._has_sound:
+            return None
+        return Sound(self._address, self.name, self._origin + Fraction(start), self._options)
 
     @property
-    def _address(self) -> str:
+    def _address(self) -> str | RemoteView:
+        """As PyAV opens it."""
+        if self._file is not None:
+            return RemoteView(self._file)
         # "file:" keeps FFmpeg from taking a colon in the name for a protocol.
-        return self.name if self._is_remote else f"file:{self.path}"
+        return self.name if self.path is None else f"file:{self.path}"
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
@@ -150,20 +164,23 @@ def open_frames(
 
     Args:
         video: a folder of frames, an image (known by its suffix) or, whatever else it is, a video file. A text may also
-            be an address (http://, https://, rtsp:// and what else FFmpeg takes), a number, which is that of a camera
-            unless a file has that name, or "-": raw frames on the standard input.
+            be an address (http://, rtsp:// and what else FFmpeg takes; s3://, gs:// and what else fsspec reads), a
+            number, which is that of a camera unless a file has that name, or "-": raw frames on the standard input.
         frame_rate: frames a second of what has no clock: a folder's (default 10) and the standard input's.
         size: (height, width) of the standard input's frames.
 
     Raises:
+        ImportError: the package that reads such addresses is missing.
         VideoReadError: if there is nothing at `video` or it cannot be read.
     """
     from .live import CameraReader, RawReader, StreamReader  # which rest on this module
 
     if video == STANDARD_INPUT:
         return RawReader(size, frame_rate)
-    if isinstance(video, str) and IS_ADDRESS(video):
-        return VideoReader(video) if _has_an_end(video) else StreamReader(video)
+    if isinstance(video, str):
+        video = without_file_scheme(video)
+        if IS_ADDRESS(video):
+            return VideoReader(video) if _has_an_end(video) else StreamReader(video)
     path = Path(video)
     with _named(path):
         if isinstance(video, str) and video.isdecimal() and not path.exists():
@@ -180,7 +197,9 @@ def open_frames(
 
 def _has_an_end(address: str) -> bool:
     """Whether what is behind an address is a file, which can be opened again and sought in."""
-    if not address.lower().startswith(_ADDRESSES_OF_FILES):
+    if is_remote_file(address):
+        return True
+    if scheme(address) not in HTTP:
         return False
     with open_container(address, address, timeout=NETWORK_TIMEOUT) as container:
         return container.duration is not None
@@ -197,7 +216,7 @@ def _estimate_num_frames(
 
 
 @contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _named(path: str | Path) -> Iterator[None]:
     """What the system has against a path (its length, its folders' permissions), as an error of reading."""
     try:
         yield

@@ -13,6 +13,7 @@ from typing import Any
 import av
 import av.container
 
+from .addresses import RemoteView
 from .containers import LENIENT_METADATA
 
 logger = logging.getLogger(__name__)
@@ -31,12 +32,13 @@ class Sound:
 
     Args:
         address: as PyAV opens it.
+        name: as messages call the file.
         begin: seconds by the file's own clock, which are 0 of the copy.
         options: of PyAV for opening it.
     """
 
-    def __init__(self, address: str, begin: Fraction, options: dict[str, Any]):
-        self._address, self._options = address, options
+    def __init__(self, address: str | RemoteView, name: str, begin: Fraction, options: dict[str, Any]):
+        self._address, self._name, self._options = address, name, options
         self._begin = begin
         self._packets: Iterator[av.Packet] = iter(())
         self._next: av.Packet | None = None
@@ -86,7 +88,7 @@ class Sound:
                     last, packet.stream = packet.dts, stream
                     yield packet
             except (av.FFmpegError, OSError) as error:
-                logger.warning(f"{self._address.removeprefix('file:')}: its sound breaks off: {error}")
+                logger.warning(f"{self._name}: its sound breaks off: {error}")
 
 
 def _encoded(
