@@ -123,13 +123,15 @@ def segment(
     Examples:
         ifc segment cats.mp4 -o result
         ifc segment holiday/ "clips/*.mov" -o result --weights hf://owner/name --trails
+        ifc segment @videos.txt "s3://bucket/clips/*.mp4" -o result
         ifc segment dogs.mp4 -o result --weights model.pth --config-file base_ytvis.yaml --start 1:30 --end 2:00
         ifc segment rtsp://camera/stream -o result --no-results
         ffmpeg -i in.mkv -f rawvideo -pix_fmt rgb24 - | ifc segment - --size 1280x720 --frame-rate 25 -o result
 
     A VIDEO is a video file, a folder of frames (it has images in it), a folder of videos, a pattern in quotes, an
-    address (http, https, rtsp, ...), the number of a camera, or -, raw frames (rgb24) on the standard input. What is
-    transparent is laid on black.
+    address (http, rtsp, s3, gs, ...), @LIST, a text file with one of these a line, the number of a camera, or -, raw
+    frames (rgb24) on the standard input. Paths in a list start from the current folder; empty lines and those that
+    begin with # are passed over. What is transparent is laid on black.
 
     \b
     DIR/NAME/ gets, as frames finish:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user means by an input: a video, a folder of frames, a folder of videos, a pattern."""
+"""What a user means by an input: a video, a folder of frames, a folder of videos, a pattern, a list of these."""
 
 import glob
 import logging
@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..video.addresses import IS_ADDRESS
+from ..video.addresses import IS_ADDRESS, file_system, find_remote_files, is_remote_file, without_file_scheme
+from ..video.reading import STANDARD_INPUT
 from ..ytvis.images import SUFFIXES, natural_order
 
 logger = logging.getLogger(__name__)
@@ -21,18 +22,75 @@ VIDEO_SUFFIXES = (
 def find_inputs(texts: Iterable[str | os.PathLike]) -> list[str]:
     """The inputs that are meant, each once, in order.
 
-    A folder that has images in it is a folder of frames, one input. Any other folder stands for the videos in it, by
-    their suffixes, in natural order. What does not exist and has one of the characters *?[ is a pattern (`**` for
-    folders of any depth). All else is taken as it is, also what cannot be read, which opening it will tell.
+    @LIST stands for the lines of a text file, but for empty ones and those that begin with #. A folder that has images
+    in it is a folder of frames, one input. Any other folder, also an address that ends in / and that fsspec knows,
+    stands for the videos in it, by their suffixes, in natural order. What does not exist and has one of the characters
+    *?[ is a pattern (`**` for folders of any depth), as such an address may be. All else is taken as it is, also what
+    cannot be read, which opening it will tell.
+
+    Raises:
+        ImportError: the package that reads an address is missing.
+        OSError: a list cannot be read, or an address of several files.
+        ValueError: a list has no input, or is no text.
     """
-    found: list[str] = []
+    found: dict[str, str] = {}
     for text in map(os.fspath, texts):
-        if IS_ADDRESS(text) or os.path.lexists(text) or not glob.has_magic(text):
-            found += _of_path(text)
-            continue
-        for path in sorted(glob.glob(text, recursive=True), key=natural_order) or [text]:
-            found += _of_path(path)
-    return list(dict.fromkeys(found))
+        for entry in _read_list(text[1:]) if text.startswith("@") else [text]:
+            found.update((_identity(each), each) for each in _meant_by(entry) if _identity(each) not in found)
+    return list(found.values())
+
+
+def _identity(text: str) -> str:
+    return text if IS_ADDRESS(text) else os.path.abspath(text)
+
+
+def _read_list(path: str) -> list[str]:
+    """The entries of a list, each once. Doubles, and what is not there, are said."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: found no UTF-8 at byte {error.start}, expected a text with an input a line"
+        ) from None
+    entries = {number: line.strip() for number, line in enumerate(lines, start=1)}
+    entries = {number: entry for number, entry in entries.items() if entry and not entry.startswith("#")}
+    if not entries:
+        raise ValueError(f"{path}: found no input, expected one a line")
+    firsts: dict[str, int] = {}
+    for number, entry in entries.items():
+        firsts.setdefault(_identity(entry), number)
+    doubles = [number for number, entry in entries.items() if firsts[_identity(entry)] != number]
+    missing = [number for number in firsts.values() if _is_missing(entries[number])]
+    for numbers, what in ((doubles, "is there twice, and done once"), (missing, "cannot be read")):
+        if numbers:
+            more = f" (and so with {len(numbers) - 1} more)" if len(numbers) > 1 else ""
+            logger.warning(f"{path}: line {numbers[0]}: {entries[numbers[0]]} {what}{more}")
+    return [entries[number] for number in firsts.values()]
+
+
+def _is_missing(entry: str) -> bool:
+    is_path = not (IS_ADDRESS(entry) or glob.has_magic(entry) or entry.isdecimal() or entry == STANDARD_INPUT)
+    return is_path and not os.access(entry, os.R_OK)
+
+
+def _meant_by(text: str) -> list[str]:
+    """The inputs that an entry stands for."""
+    text = without_file_scheme(text)
+    if is_remote_file(text):
+        return _of_remote(text)
+    if IS_ADDRESS(text) or os.path.lexists(text) or not glob.has_magic(text):
+        return _of_path(text)
+    paths = sorted(glob.glob(text, recursive=True), key=natural_order) or [text]
+    return [each for path in paths for each in _of_path(path)]
+
+
+def _of_remote(address: str) -> list[str]:
+    file_system(address)  # which says now what is missing
+    if address.endswith("/"):
+        found = [each for each in find_remote_files(f"{address}*") if each.lower().endswith(VIDEO_SUFFIXES)]
+    else:
+        found = find_remote_files(address) if glob.has_magic(address) else []
+    return found or [address]
 
 
 def _of_path(text: str) -> list[str]:
