@@ -9,7 +9,7 @@ import typer
 
 from ..version import __version__
 from . import app as app_command
-from . import benchmark, convert, data, demo, export, info, install_detectron2, model, results, segment, view
+from . import benchmark, convert, data, demo, export, info, install_detectron2, merge, model, results, segment, view
 from .program import KEYS_LAST, SeveralValues, print_anything
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("segment")(segment.segment)
 app.command("view")(view.view)
 app.command("app")(app_command.app)
 app.command("train", context_settings=KEYS_LAST)(model.train)
+app.command("merge")(merge.merge)
 app.command("eval")(results.evaluate)
 
 datasets = typer.Typer(

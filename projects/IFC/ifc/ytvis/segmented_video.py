@@ -69,6 +69,23 @@ class SegmentedVideo:
     files: list[str]
 
 
+def checked_manifest(folder: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """video.json, of which "input", "status", "height" and "width" are checked.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: the first fault found, with file and field.
+    """
+    path = Path(folder) / MANIFEST_FILE
+    manifest = read_json(path)
+    expect(isinstance(manifest, Mapping), path, manifest, "an object")
+    size = manifest.get("height"), manifest.get("width")
+    expect(is_frame_size(*size), f"{path}: height, width", size, "a frame's size in pixels")
+    for key in ("input", "status"):
+        expect(isinstance(manifest.get(key), str), f"{path}: {key}", manifest.get(key), "a string")
+    return manifest
+
+
 def read_folder(folder: str | os.PathLike[str]) -> SegmentedVideo:
     """What `ifc segment` wrote of one video, also while it is running or after it was stopped.
 
@@ -77,13 +94,9 @@ def read_folder(folder: str | os.PathLike[str]) -> SegmentedVideo:
         ValueError: the first fault found, with file and field.
     """
     folder = Path(folder)
-    name, manifest = str(folder / MANIFEST_FILE), read_json(folder / MANIFEST_FILE)
-    expect(isinstance(manifest, Mapping), name, manifest, "an object")
-    size = manifest.get("height"), manifest.get("width")
-    expect(is_frame_size(*size), f"{name}: height, width", size, "a frame's size in pixels")
-    for key in ("input", "status"):
-        expect(isinstance(manifest.get(key), str), f"{name}: {key}", manifest.get(key), "a string")
-    categories = _read_categories(manifest.get("categories"), f"{name}: categories")
+    name, manifest = str(folder / MANIFEST_FILE), checked_manifest(folder)
+    size = manifest["height"], manifest["width"]
+    categories = read_categories(manifest.get("categories"), f"{name}: categories")
     times, objects = _read_objects(folder / OBJECTS_FILE, size, categories, manifest["status"] == FINISHED)
     expect(times, folder / OBJECTS_FILE, "no frame", "at least one")
     settings = _read_settings(manifest.get("settings"), f"{name}: settings")
@@ -133,7 +146,8 @@ def _entries(value: Any, place: str) -> list[Mapping[str, Any]]:
     return value
 
 
-def _read_categories(value: Any, place: str) -> dict[int, str]:
+def read_categories(value: Any, place: str) -> dict[int, str]:
+    """The names by id of a manifest's "categories", which messages call `place`; ValueError for a fault."""
     names = {}
     for index, entry in enumerate(_entries(value, place)):
         expect(is_integer(entry.get("id")), f"{place}[{index}].id", entry.get("id"), "an integer")
