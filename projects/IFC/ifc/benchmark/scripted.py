@@ -24,13 +24,13 @@ class ScriptedNetwork:
     N of the queries, spread over all, report an instance on every frame, the others "no object". Each is a shape, the
     same in every window, so that tracker and encoder have N instances of a realistic size from the first frame to the
     last; that they do not move is nothing to either. Predictions are overwritten where they are, and so take no memory
-    of their own; the time is in no number.
+    of their own; the time is in no number. The device is not waited for: the time of the network would be in none, too.
     """
 
     def __init__(self, network: InferenceNetwork, num_instances: int):
         self._network = network
         self._num_instances = num_instances
-        self._mask_logits: Tensor | None = None  # (N, 1, h, w)
+        self._script: tuple[Tensor, Tensor, Tensor] | None = None  # on the device, see `_written`
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
@@ -40,12 +40,18 @@ class ScriptedNetwork:
         prediction = self._network.predict_clips(features, num_frames)
         with region(UNTIMED):
             logits, masks = prediction.pred_logits, prediction.pred_masks  # (B, Q, C + 1), (B, Q, T, h, w)
-            if self._mask_logits is None:
-                self._mask_logits = shape_logits(self._num_instances, masks.shape[-2:])[:, None].to(masks)
-            queries = torch.arange(self._num_instances) * masks.shape[1] // self._num_instances
-            logits.copy_(class_logits(queries, logits.shape[1], logits.shape[2] - 1))
-            masks[:, queries.to(masks.device)] = self._mask_logits
+            self._script = self._script or self._written(logits, masks)
+            queries, wanted_logits, wanted_masks = self._script
+            logits.copy_(wanted_logits)
+            masks[:, queries] = wanted_masks
         return prediction
+
+    def _written(self, logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The N queries that report an instance, the class logits (Q, C + 1) and those queries' masks (N, 1, h, w)."""
+        queries = torch.arange(self._num_instances) * masks.shape[1] // self._num_instances
+        wanted_logits = class_logits(queries, logits.shape[1], logits.shape[2] - 1)
+        wanted_masks = shape_logits(self._num_instances, masks.shape[-2:])[:, None]
+        return queries.to(masks.device), wanted_logits.to(logits), wanted_masks.to(masks)
 
 
 def shape_logits(num_instances: int, size: tuple[int, int], seed: int = 0) -> Tensor:
