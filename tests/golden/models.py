@@ -11,8 +11,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Instances
 
 from ifc import Ifc, add_ifc_config
-
-from .recipe import fill_with_recipe
+from ifc.benchmark.golden_weights import fill_with_recipe
 
 GOLDEN = Path(__file__).parent
 CONFIGS = GOLDEN.parents[1] / "projects" / "IFC" / "configs"
