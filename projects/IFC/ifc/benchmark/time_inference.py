@@ -3,7 +3,7 @@
 
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from ..engine import build_model
 from ..export import FORMATS, write_networks
 from ..inference import OnnxNetwork
+from ..meta_arch import Ifc
 from ..predictor import READING_THREADS, to_input
 from ..video import VideoWriter, open_frames
 from ..video.read_ahead import read_ahead
@@ -45,32 +46,44 @@ def run(args: Namespace) -> Report:
 
 def measure_inference(cfg: CfgNode, args: Namespace, video: Path, exported: Path | None = None) -> Column:
     """The numbers of a config's model, or of what is exported of it to a folder."""
+    model = scripted_model(cfg, args.instances, exported)
+    # A GPU's kernels are chosen and a network is compiled at the first use.
+    warmup = int(model.device.type == "cuda" or model.inference.network.is_compiled)
+    segment, tracks = segmentation(model, cfg, args, lambda: read_frames(video, cfg, args)), []
+    warmup = warmup if args.warmup is None else args.warmup
+    column = measure(lambda: tracks.append(segment()), "other", model.device, repeat=args.repeat, warmup=warmup)
+    return column | {"frames a second": args.length / column["total"], "tracks": tracks[-1]}
+
+
+def scripted_model(cfg: CfgNode, num_instances: int, exported: Path | None = None) -> Ifc:
+    """A config's model of random weights that reports so many instances; or what is exported of it, to a folder."""
     torch.manual_seed(0)
     model = build_model(cfg).eval()
     if exported is not None:
         write_networks(model, exported)
         model.inference.network = OnnxNetwork(*(exported / name for name in FORMATS["onnx"]))
-    # A GPU's kernels are chosen and a network is compiled at the first use.
-    warmup = int(model.device.type == "cuda" or model.inference.network.is_compiled)
     model.inference.network.prepare()  # once, however many videos follow
-    model.inference.network = ScriptedNetwork(model.inference.network, args.instances)
-    windows_overlap = cfg.MODEL.IFC.CLIP_STRIDE < cfg.INPUT.SAMPLING_FRAME_NUM  # else they share no instance
-    tracks: list = []
+    model.inference.network = ScriptedNetwork(model.inference.network, num_instances)
+    return model
 
-    def segment() -> None:
-        frames, (height, width) = read_frames(video, cfg, args), args.output_size
+
+def segmentation(model: Ifc, cfg: CfgNode, args: Namespace, read: Callable[[], Iterable[Tensor]]) -> Callable[[], int]:
+    """What segments the frames that `read` returns, checks that the instances are found, and counts the tracks."""
+    windows_overlap = cfg.MODEL.IFC.CLIP_STRIDE < cfg.INPUT.SAMPLING_FRAME_NUM  # else they share no instance
+
+    def segment() -> int:
+        height, width = args.output_size
         with torch.no_grad():
-            tracks[:] = model([{"image": frames, "height": height, "width": width}])["pred_masks"]
+            tracks = model([{"image": read(), "height": height, "width": width}])["pred_masks"]
         found = len({id(track) for track in tracks})  # tracks of one instance share their masks
         if found < args.instances or (windows_overlap and found > args.instances):
             raise ValueError(
                 f"--instances: found {args.instances}, of which the result has {found}; expected at most "
                 "MODEL.IFC.NUM_OBJECT_QUERIES, and a probability of 0.5 to be above MODEL.IFC.APPLY_CLS_THRES"
             )
+        return len(tracks)
 
-    warmup = warmup if args.warmup is None else args.warmup
-    column = measure(segment, "other", model.device, repeat=args.repeat, warmup=warmup)
-    return column | {"frames a second": args.length / column["total"], "tracks": len(tracks)}
+    return segment
 
 
 def read_frames(video: Path, cfg: CfgNode, args: Namespace) -> Iterable[Tensor]:

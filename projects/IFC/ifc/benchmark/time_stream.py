@@ -5,6 +5,7 @@ import sys
 import time
 from argparse import Namespace
 
+import torch
 from tqdm import tqdm
 
 from ..monitoring.memory import MIB, host_memory
@@ -25,10 +26,14 @@ def run(args: Namespace) -> Report:
     Raises:
         OSError, ValueError: for a wrong config, checkpoint or argument.
     """
-    length, part = args.length, args.part
-    if part >= length:
-        raise ValueError(f"--part: found {part}, expected less than --length, which is {length}")
-    segmenter = VideoSegmenter.from_config(args.config_file, args.weights, args.opts)
+    if args.part >= args.length:
+        raise ValueError(f"--part: found {args.part}, expected less than --length, which is {args.length}")
+    return measure_stream(VideoSegmenter.from_config(args.config_file, args.weights, args.opts), args)
+
+
+def measure_stream(segmenter: VideoSegmenter, args: Namespace) -> Report:
+    """What `run` returns, of a segmenter."""
+    length, part, device = args.length, args.part, segmenter.inference.network.device
     video = moving_shapes(length, args.size, args.instances, RENDERED_FRAMES)
     report: Report = {}
     kept: list[SegmentedFrame] = []
@@ -43,6 +48,8 @@ def run(args: Namespace) -> Report:
             wall, cpu = (1000 * (end - start) / num_frames for start, end in zip(clocks, now, strict=True))
             times = {"ms a frame": wall, "processor ms a frame": cpu}
             memory = {"memory, MiB": host_memory()[0] / MIB, "kept masks, MiB": kept_bytes / MIB}
+            if device.type == "cuda":
+                memory["GPU memory, MiB"] = torch.cuda.memory_allocated(device) / MIB
             report[f"{begin} to {len(kept)}"] = {**times, **memory, "masks a frame": masks / num_frames}
             begin, clocks = len(kept), (time.perf_counter(), time.process_time())
     first, *_, last = report.values()

@@ -23,16 +23,21 @@ def run(args: Namespace) -> Report:
     Raises:
         OSError, ValueError: for a wrong config or argument.
     """
-    (cfg, *_) = load_configs(args).values()
     with tempfile.TemporaryDirectory() as folder:
-        videos = args.videos, args.size, args.length, args.instances
-        paths = write_dataset(Path(folder), *videos, num_categories=cfg.MODEL.IFC.NUM_CLASSES)
-        data = ["DATASETS.VIDEO_JSON", str([[DATASET, *paths]]), "DATASETS.TRAIN_RATIO", "[]", "OUTPUT_DIR", folder]
-        for split in ("TRAIN", "TEST"):
-            data += [f"DATASETS.{split}", f"('{DATASET}',)"]
-        cfgs = load_configs(args, data)
+        cfgs = load_configs(args, data_options(args, folder))
         # Each in a process of its own, whose memory is that of its training alone.
         return compare_variants({name: in_own_process(measure_training, cfg, args) for name, cfg in cfgs.items()})
+
+
+def data_options(args: Namespace, folder: str) -> list[str]:
+    """Write videos for the model of `args` to a folder. Returns the config's keys and values that name them."""
+    (cfg, *_) = load_configs(args).values()
+    videos = args.videos, args.size, args.length, args.instances
+    paths = write_dataset(Path(folder), *videos, num_categories=cfg.MODEL.IFC.NUM_CLASSES)
+    data = ["DATASETS.VIDEO_JSON", str([[DATASET, *paths]]), "DATASETS.TRAIN_RATIO", "[]", "OUTPUT_DIR", folder]
+    for split in ("TRAIN", "TEST"):
+        data += [f"DATASETS.{split}", f"('{DATASET}',)"]
+    return data
 
 
 def measure_training(cfg: CfgNode, args: Namespace) -> Column:
