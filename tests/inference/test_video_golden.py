@@ -34,13 +34,15 @@ def decode(rles: list, size: tuple[int, int]) -> np.ndarray:
 @pytest.mark.parametrize("name", VIDEOS)
 def test_golden(name, options):
     golden, model, video = load(name, *options)
-    result = model([video])
+    assert_golden(model([video]), golden, len(video["image"]))
 
+
+def assert_golden(result: dict, golden: dict, num_frames: int) -> None:
     size = tuple(golden["out_size"])
     assert result["image_size"] == size
     np.testing.assert_allclose(result["pred_scores"], golden["scores"], atol=1e-4)
     assert result["pred_labels"] == golden["labels"]
-    assert [len(masks) for masks in result["pred_masks"]] == [len(video["image"])] * len(golden["masks"])
+    assert [len(masks) for masks in result["pred_masks"]] == [num_frames] * len(golden["masks"])
     for masks, expected_masks in zip(result["pred_masks"], golden["masks"], strict=True):
         found, expected = decode(masks, size), decode(expected_masks, size)
         assert (found & expected).sum() >= 0.999 * (found | expected).sum()

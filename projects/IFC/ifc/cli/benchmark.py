@@ -8,18 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from ..ytvis.files import write_json
+from ..ytvis.files import make_writable_folder, write_json
 from .program import (
     KEYS_LAST,
     ConfigFile,
     ConfigKeys,
     SeveralValues,
+    amount,
     new_file,
     non_negative,
     one_clear_error,
     one_of,
     option,
     positive,
+    say,
     switch,
 )
 
@@ -229,6 +231,37 @@ def overlay(
         ifc benchmark overlay --instances 10 --size 720 1280
     """
     _measure("overlay", locals())
+
+
+@app.command("gpu-report")
+@one_clear_error()
+def gpu_report(
+    output: Annotated[Path, option("the folder of report.md, report.json and log.txt; made if missing", "DIR")],
+    minutes: Annotated[float, option("that all steps have together", "N", amount)] = 8,
+    device: Annotated[str, option("cuda, cuda:1, …; on cpu in toy sizes, to try the report itself", "NAME")] = "cuda",
+    golden: Annotated[Path | None, option("the reference numbers", "DIR", show_default="tests/golden")] = None,
+) -> None:
+    """All that is to be known of a GPU, in one command and a given time.
+
+    Versions and clocks, golden numbers, the tests marked gpu, inference, a long video, training. The report is written
+    after each number, so that a run that ends early has lost nothing. It needs a checkout, for the numbers and the
+    tests, but not to be installed: PYTHONPATH=projects/IFC will do.
+
+    \b
+    Example:
+        ifc benchmark gpu-report --minutes 8 --output report
+    """
+    from ..benchmark.gpu_report.runner import STEPS, make_report
+    from ..benchmark.gpu_report.settings import PACKAGE, Settings
+
+    if device != "cpu" and not import_module("torch").cuda.is_available():
+        raise ValueError(f"--device: found {device!r}, but no GPU is visible; --device cpu tries the report itself")
+    make_writable_folder(output, "--output")
+    checkout = PACKAGE.parents[2]
+    settings = Settings(device, str(checkout), str((golden or checkout / "tests" / "golden").resolve()))
+    command = f"ifc benchmark gpu-report --minutes {minutes:g} --device {device} --output report"
+    make_report(STEPS, settings, minutes, output, command, say)
+    print(output / "report.md")
 
 
 @app.command(cls=SeveralValues)
