@@ -154,4 +154,4 @@ class LiveInstances:
         return FinishedInstances(self.ids[rows], self._class_sum[self._on_device(rows)] / num_windows[:, None])
 
     def _on_device(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(self._class_sum.device)
+        return torch.from_numpy(array).to(self._class_sum.device, non_blocking=True)

@@ -33,7 +33,7 @@ _HUGE = 1e30
 def encode_masks(frames: Sequence[Tensor], output_size: tuple[int, int]) -> list[list[Rle | None]]:
     """Resize the mask logits of frames bilinearly, threshold them at 0 and encode them.
 
-    The host waits for the device once, however many frames and masks there are.
+    The host waits for the device a few times, however many frames and masks there are.
 
     Args:
         frames: mask logits of each frame, (n, h, w), of any floating dtype, on any device; n may differ from frame to
@@ -84,7 +84,7 @@ def _find_borders(mask_logits: Tensor, output_size: tuple[int, int]) -> Tensor:
     columns, rows = _sources(w, width), _sources(h, height).astype(np.float64)
     most_columns = int(np.bincount(np.floor(columns).astype(np.int64) + 1).max())  # of the output in one cell
     columns = np.append(columns, np.full(most_columns, np.inf, dtype=np.float32))
-    rows, columns = (torch.from_numpy(sources).to(values.device) for sources in (rows, columns))
+    rows, columns = (torch.from_numpy(sources).to(values.device, non_blocking=True) for sources in (rows, columns))
 
     parts = _mixed_cells(values).split(max(1, _PART_BYTES // (_BYTES_PER_COLUMN * most_columns)))
     return torch.cat([_borders_in_cells(values, cells, rows, columns, most_columns) for cells in parts])

@@ -139,7 +139,7 @@ class VideoStream:
                 raise ValueError(
                     f"frame {index}: found shape {tuple(frame.shape)}, expected {tuple(self._frame_shape)}"
                 )
-        self._features.append(self._engine.network.encode_frames(torch.stack(tuple(frames))))
+        self._features.append(self._engine.network.encode_frames(_stacked(frames, self._engine.network.device)))
         self._num_frames += len(frames)
 
         starts = range(
@@ -220,7 +220,9 @@ class VideoStream:
         """The queries of each window whose most probable class is not "no object"."""
         logits = prediction.pred_logits.float()  # (B, Q, C + 1)
         is_instance = (logits.argmax(-1) != logits.shape[-1] - 1).cpu().numpy()
-        index = tuple(torch.from_numpy(x).to(logits.device) for x in np.nonzero(is_instance))  # (I,) windows, queries
+        index = tuple(  # (I,) windows, queries
+            torch.from_numpy(x).to(logits.device, non_blocking=True) for x in np.nonzero(is_instance)
+        )
         class_probs, mask_logits = logits[index].softmax(-1), prediction.pred_masks[index]  # (I, C + 1), (I, T', h, w)
         if self._settings.merge_on_cpu:
             class_probs, mask_logits = class_probs.cpu(), mask_logits.cpu()
@@ -240,6 +242,13 @@ class VideoStream:
             found = zip(frame.instance_ids.tolist(), frame_rles, strict=True)
             masks.append(FrameMasks(frame.index, {i: rle for i, rle in found if rle is not None}))
         return StreamOutput(masks, [] if instances is None else [instances])
+
+
+def _stacked(frames: Sequence[Tensor], device: torch.device) -> Tensor:
+    """(N, 3, H, W), where the frames lie; for a GPU in pinned memory, of which it copies while the host goes on."""
+    like, is_pinned = frames[0], device.type == "cuda" and frames[0].device.type == "cpu"
+    batch = torch.empty((len(frames), *like.shape), dtype=like.dtype, device=like.device, pin_memory=is_pinned)
+    return torch.stack(tuple(frames), out=batch)
 
 
 class _FeatureBuffer:
