@@ -21,6 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ifc.cli import training
 from ifc.data import mapper
+from ifc.ytvis.folder_lock import FolderInUseError, FolderLock
 
 PROGRAM = Path(__file__).parents[1] / "projects" / "IFC" / "train_net.py"
 PREFIX = "train_net"
@@ -175,6 +176,15 @@ def test_errors_before_any_work(data, tmp_path, monkeypatch, words, opts, messag
         training.main(train_arguments(*words), cfg)
     assert end.value.code.startswith(message.format(folder=tmp_path))
     assert "\n" not in end.value.code
+
+
+def test_a_folder_is_one_run_s(tmp_path):
+    with FolderLock(tmp_path), pytest.raises(OSError, match=rf"^OUTPUT_DIR {tmp_path}: found a run "):
+        training.keep_for_this_process(str(tmp_path))
+    for _ in range(2):  # its own is no hindrance
+        training.keep_for_this_process(str(tmp_path))
+    with pytest.raises(FolderInUseError):
+        FolderLock(tmp_path)
 
 
 def test_weights_of_other_classes_are_not_evaluated(data, tmp_path):

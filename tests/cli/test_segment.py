@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def run(files, tmp_path, capsys):
             status, text = (end.code, "") if isinstance(end.code, int) else (1, end.code)
             print(text, file=sys.stderr)
         shown = capsys.readouterr()
-        folders = {path.name: path for path in output.iterdir()} if output.is_dir() else {}
+        folders = {path.name: path for path in output.glob("[!.]*")}
         return status, shown.out, shown.err, folders
 
     return run
@@ -61,7 +62,8 @@ def test_folder_of_videos(run, files):
         (str(files / "videos" / name), "finished", 8, False) for name in ("a.mp4", "b.mp4")
     ]
     assert sorted(os.listdir(folders["a"])) == ["objects.jsonl", "overlay.mp4", "results.json", "video.json"]
-    assert "1/2 a.mp4: 100%" in err and "2/2 b.mp4: 100%" in err and "frames/s" in err
+    first, second = sorted(["a.mp4", "b.mp4"], key=lambda name: -(files / "videos" / name).stat().st_size)
+    assert f"1/2 {first}: 100%" in err and f"2/2 {second}: 100%" in err and "frames/s" in err
     status, out, _, _ = run(files / "videos" / "[ab].mp4", "--json", "--threshold", "0.2")
     assert status == 0 and [each["skipped"] for each in json.loads(out)] == [True, True]
     status, out, _, _ = run(files / "videos", "--json", "--threshold", "0.2", "--overwrite")
@@ -109,6 +111,9 @@ def test_what_fails_is_said_at_the_end_and_stops_nothing(run, files, tmp_path):
         (["--size", "big"], "found 'big', expected WIDTHxHEIGHT"),
         (["--set", "MODEL"], "found 'MODEL', expected KEY=VALUE"),
         (["-"], "--frame-rate"),
+        (["--shard", "3"], "found '3', expected I/N"),
+        (["--shard", "0/2"], "found '0/2', expected I/N"),
+        (["--shard", "3/2"], "found '3/2', expected I/N"),
         (["--no-such-option"], "--no-such-option"),
     ],
 )
@@ -121,6 +126,22 @@ def test_output_that_cannot_be_written_is_named_before_the_model_is_loaded(run, 
     (tmp_path / "out").write_text("in the way")
     status, _, err, _ = run(files / "videos" / "a.mp4")
     assert status == 1 and f"error: --output {tmp_path / 'out'}: " in err and "loading" not in err
+
+
+def test_inputs_of_which_there_is_none_are_named_before_the_model_is_loaded(run, tmp_path):
+    status, _, err, folders = run(tmp_path / "no*.mp4", tmp_path / "nowhere.mp4")
+    assert status == 1 and f"error: {tmp_path / 'no*.mp4'}: " in err and "loading" not in err and not folders
+
+
+def test_shares_of_the_inputs(run, files):
+    words = [files / "videos", "--json", "--no-overlay", "--shard"]
+    status, out, _, folders = run(*words, "2/2")
+    assert status == 0 and sorted(folders) == [Path(json.loads(out)[0]["input"]).stem]
+    status, out, _, folders = run(*words, "3/3")
+    assert (status, json.loads(out)) == (0, [])
+    status, out, _, folders = run(*words, "1/1")
+    assert status == 0 and sorted(folders) == ["a", "b"]
+    assert sorted(each["skipped"] for each in json.loads(out)) == [False, True]
 
 
 def test_wrong_weights_are_named(run, files):
@@ -140,7 +161,7 @@ def test_sigterm_leaves_valid_files(files, tmp_path):
     command = [sys.executable, "-m", "ifc", "segment", long, "-o", tmp_path / "out", *words]
     environment = os.environ | {"PYTHONPATH": str(PACKAGE)}
     with subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.PIPE) as process:
-        objects = tmp_path / "out" / "long" / "objects.jsonl"
+        objects = tmp_path / "out" / "long.part" / "objects.jsonl"
         while process.poll() is None and not (objects.exists() and objects.stat().st_size):
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
@@ -149,7 +170,7 @@ def test_sigterm_leaves_valid_files(files, tmp_path):
     content = read_json(tmp_path / "out" / "long" / "video.json")
     count = content["num_frames"]
     assert content["status"] == "interrupted" and 0 < count < 2000
-    assert len(objects.read_text().splitlines()) == count
+    assert len((tmp_path / "out" / "long" / "objects.jsonl").read_text().splitlines()) == count
     assert len(list(VideoReader(tmp_path / "out" / "long" / "overlay.mp4"))) == count
     assert {len(t["segmentations"]) for t in read_json(tmp_path / "out" / "long" / "results.json")} <= {count}
 

@@ -4,8 +4,6 @@
 import json
 import math
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,6 @@ from engine.tiny import LENGTH, register_data, tiny_config, write_data
 
 from ifc.engine import Trainer, step
 from ifc.engine.failed_step import replay_step
-from ifc.engine.run_lock import lock_folder
 from ifc.engine.step import NotFiniteError
 from ifc.training import ClipCriterion
 
@@ -197,16 +194,3 @@ def test_frames_that_cannot_be_read_are_replaced(breaking_data, tmp_path, worker
     with pytest.raises(OSError, match=r"^DATALOADER.MAX_UNREADABLE: found 1 .*/00001/\d+\.jpg") as error:
         trainer.train()
     assert "00002" not in str(error.value)
-
-
-def test_a_folder_is_one_run_s(tmp_path):
-    """Of another process's; this one's own lock is no hindrance."""
-    code = "import fcntl, sys; fcntl.lockf(f := open(sys.argv[1], 'w'), 2); print(flush=True); input()"
-    words = [sys.executable, "-c", code, str(tmp_path / ".lock")]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout.readline() == b"\n"
-        with pytest.raises(OSError, match=rf"^OUTPUT_DIR {tmp_path}: found a run "):
-            lock_folder(str(tmp_path))
-        other.communicate(b"\n")
-    lock_folder(str(tmp_path))
-    lock_folder(str(tmp_path))

@@ -18,7 +18,7 @@ from pycocotools import mask as mask_api
 from tiny_model import HEIGHT, WIDTH
 from video.clips import heard_clicks, write_noise_video, write_video
 
-from ifc.outputs import SegmentSettings, find_inputs, manifest, segment_videos, segmenting
+from ifc.outputs import SegmentSettings, find_inputs, manifest, segment_videos, segmenting, video_run
 from ifc.outputs.objects import ObjectsSink
 from ifc.outputs.sinks import MasksSink, OverlaySink
 from ifc.predictor import IncompleteVideoError
@@ -26,6 +26,7 @@ from ifc.video import Part, TimedFrame, VideoReader, VideoWriteError
 from ifc.video.live import _ReadOnce
 from ifc.ytvis.drawing import DrawingStyle
 from ifc.ytvis.ground_truth import read_ground_truth
+from ifc.ytvis.segmented_video import read_folder
 
 ALL = SegmentSettings(
     threshold=0.2, results_threshold=0, masks=True, cutouts="png", boxes=True, style=DrawingStyle(scale=1)
@@ -44,6 +45,10 @@ def whole(files, segmenter, tmp_path_factory):
 
 def read_json(path):
     return json.loads(path.read_text())
+
+
+def visible(folder):
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
 
 
 def read_lines(folder):
@@ -92,8 +97,8 @@ def test_tracks_have_their_final_class_and_score(whole, files, segmenter):
 def test_manifest(whole, files, segmenter):
     content = read_json(whole / "video.json")
     assert list(content) == [
-        *("input", "input_bytes", "input_mtime", "height", "width", "num_frames", "frame_rate", "categories"),
-        *("weights", "weights_sha256", "settings", "program", "seconds", "status", "error", "files", "tracks"),
+        *("input", "input_bytes", "input_mtime", "categories", "weights", "weights_sha256", "settings", "program"),
+        *("attempts", "height", "width", "num_frames", "frame_rate", "seconds", "status", "error", "files", "tracks"),
     ]
     stat = (files / "clip.mp4").stat()
     assert content["input"] == str(files / "clip.mp4")
@@ -274,7 +279,7 @@ def test_inputs_that_fail_stop_no_other(files, segmenter, tmp_path):
     assert [outcome.status for outcome in outcomes] == ["broken", "broken", "broken", "finished"]
     for outcome, word in zip(outcomes, ("no such file", "unreadable video", "the video breaks at frame"), strict=False):
         assert str(outcome.input) in outcome.error and word in outcome.error
-    assert sorted(os.listdir(tmp_path / "out")) == ["broken", "other"]
+    assert visible(tmp_path / "out") == ["broken", "other"]
     check_folder(outcomes[2].folder, "broken")
     with pytest.raises(IncompleteVideoError) as incomplete:
         segmenter(broken)
@@ -301,7 +306,7 @@ def test_what_is_finished_is_skipped(files, segmenter, tmp_path):
     def are_skipped(settings=ALL):
         outcomes = segment_videos(inputs, tmp_path, segmenter, settings)
         assert [outcome.status for outcome in outcomes] == ["finished", "finished"]
-        assert sorted(os.listdir(tmp_path)) == ["clip", "other"]
+        assert visible(tmp_path) == ["clip", "other"]
         return [outcome.skipped for outcome in outcomes]
 
     assert are_skipped() == [False, False]
@@ -312,14 +317,15 @@ def test_what_is_finished_is_skipped(files, segmenter, tmp_path):
     content = read_json(tmp_path / "other" / "video.json")
     (tmp_path / "other" / "video.json").write_text(json.dumps(content | {"status": "running"}))
     assert are_skipped() == [True, False]
-    (tmp_path / "other" / "video.json").write_text(json.dumps(content | {"weights_sha256": "0"}))
-    assert are_skipped() == [True, False]
+    for other in ({"weights_sha256": "0"}, {"categories": content["categories"][::-1]}):
+        (tmp_path / "other" / "video.json").write_text(json.dumps(content | other))
+        assert are_skipped() == [True, False]
     assert are_skipped(dataclasses.replace(ALL, threshold=0.4, masks=False)) == [False, False]
     assert not (tmp_path / "clip" / "masks").exists(), "what an earlier run left would not fit"
     inputs[1] = tmp_path.parent / "other.mp4"
     inputs[1].write_bytes((files / "other.mp4").read_bytes())
     segment_videos(inputs[1:], tmp_path, segmenter, ALL)
-    assert sorted(os.listdir(tmp_path)) == ["clip", "other", "other_2"], "another file of the same name"
+    assert visible(tmp_path) == ["clip", "other", "other_2"], "another file of the same name"
 
 
 def test_folders_of_others_are_left_alone(files, segmenter, tmp_path):
@@ -401,11 +407,12 @@ def test_any_other_end_leaves_valid_files(segmenter, long_clip, tmp_path, error,
 
 def test_video_that_is_running_says_so(files, segmenter, tmp_path):
     def progress(name, done, total, rate):
-        content = read_json(tmp_path / "clip" / "video.json")
+        content = read_json(tmp_path / "clip.part" / "video.json")
         assert (content["status"], content["num_frames"]) == ("running", 0)
-        assert len(read_lines(tmp_path / "clip")) == done
+        assert len(read_lines(tmp_path / "clip.part")) == done == len(read_folder(tmp_path / "clip.part").times)
 
     segment_videos([files / "clip.mp4"], tmp_path, segmenter, ALL, progress)
+    assert visible(tmp_path) == ["clip"]
 
 
 def test_output_that_cannot_be_written_stops_no_other(files, segmenter, tmp_path, monkeypatch):
@@ -471,6 +478,24 @@ def test_disk_that_fills_up_leaves_whole_lines(segmenter, long_clip, tmp_path):
     assert 0 < len(read_lines(outcome.folder)) < 300
 
 
+def test_disk_without_room_for_a_longer_manifest_still_gets_the_status(files, segmenter, tmp_path, monkeypatch):
+    written = manifest.whole_file
+
+    def full(path, lasting):
+        if lasting:  # the last one
+            raise OSError(28, "No space left on device", str(path))
+        return written(path, lasting)
+
+    monkeypatch.setattr(manifest, "whole_file", full)
+    (outcome,) = segment_videos([files / "clip.mp4"], tmp_path, segmenter, ALL)
+    assert (outcome.status, outcome.num_frames) == ("broken", len(TIMES)) and "No space left" in outcome.error
+    content = read_json(tmp_path / "clip" / "video.json")
+    assert (content["status"], content["num_frames"], content["tracks"]) == ("broken", len(TIMES), [])
+    assert content["error"] == outcome.error and str(tmp_path / "clip" / "video.json") in outcome.error
+    assert len(read_folder(tmp_path / "clip").tracks) > 3
+    assert len(read_json(tmp_path / "clip" / "results.json")) > 3
+
+
 def test_output_that_is_a_file_is_named(files, segmenter, tmp_path):
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(OSError, match="out"):
@@ -526,7 +551,7 @@ def test_memory_does_not_grow_with_the_video(segmenter, tmp_path, monkeypatch):
         ahead.append(len(read) - done)
 
     monkeypatch.setattr(VideoReader, "timed", counted)
-    monkeypatch.setattr(segmenting, "_BYTES_AHEAD", 4 * 48 * 80 * 3)
+    monkeypatch.setattr(video_run, "_BYTES_AHEAD", 4 * 48 * 80 * 3)
     segment_videos([write_noise_video(tmp_path / "a.mp4", 80)], tmp_path / "out", segmenter, None, progress)
     assert written[-1] == len(read) == 80
     assert max(ahead) < 4 * 2 + segmenter.window + 12
@@ -549,19 +574,6 @@ def test_inputs_are_found(tmp_path):
     assert find_inputs(as_they_are) == as_they_are
     (tmp_path / "[1].mp4").write_text("")
     assert find_inputs([tmp_path / "[1].mp4"]) == [str(tmp_path / "[1].mp4")]
-
-
-@pytest.mark.parametrize(
-    ("name", "folder"),
-    [("http://host/a/clip.mp4?key=1", "clip"), ("rtsp://host/", "host"), ("-", "stdin"), ("camera 0", "camera_0")],
-)
-def test_folders_of_what_is_no_file(name, folder):
-    class Source(_ReadOnce):
-        pass
-
-    source = Source()
-    source.name = name
-    assert manifest.name_of(source) == folder
 
 
 def test_paths_are_never_anything_else(segmenter, tmp_path, monkeypatch):

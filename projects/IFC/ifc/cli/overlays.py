@@ -185,8 +185,8 @@ class Overlays:
             with ProgressBars() as progress:
                 (outcome,) = segment_videos([job.source.path], work, self._segmenter, self._settings, progress, stop)
         finally:
-            for folder in work.iterdir():
-                folder.rename(work.parent / f"{job.id}.done")
+            for manifest in work.glob(f"*/{MANIFEST_FILE}"):
+                manifest.parent.rename(work.parent / f"{job.id}.done")
                 self._take(job, work.parent / f"{job.id}.done")
         logger.info(f"{job.source.path}: {outcome.num_frames} frames -> {job.overlay}")
         stopped = [f"{job.source.path}: interrupted after {outcome.num_frames} frames"] if stop() else []

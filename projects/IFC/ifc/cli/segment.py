@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ifc segment`."""
 
+import glob
 import json as json_format
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -48,11 +50,29 @@ def frame_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def share_of_inputs(text: str) -> tuple[int, int]:
+    """I/N."""
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise typer.BadParameter(f"found {text!r}, expected I/N, the I-th of N shares, such as 1/4")
+    return int(index), int(count)
+
+
 def key_and_value(text: str) -> str:
     """KEY=VALUE."""
     if "=" not in text:
         raise typer.BadParameter(f"found {text!r}, expected KEY=VALUE, such as MODEL.IFC.CLIP_STRIDE=2")
     return text
+
+
+def require_one_that_exists(videos: list[str]) -> None:
+    """Raise FileNotFoundError if all are paths, or patterns of paths, of which there is none."""
+    from ..video.reading import local_path
+
+    paths = [None if text.startswith("@") else local_path(text) for text in videos]
+    if not any(path is None or os.path.lexists(path) or any(glob.iglob(str(path), recursive=True)) for path in paths):
+        more = f", nor is any of the other {len(videos) - 1}" if len(videos) > 1 else ""
+        raise FileNotFoundError(f"{videos[0]}: no such file or folder{more}")
 
 
 @one_clear_error()
@@ -114,7 +134,13 @@ def segment(
     boxes: Annotated[bool, option("draw bounding boxes")] = False,
     trails: Annotated[bool, option("draw the way that each object came")] = False,
     dim_background: Annotated[bool, option("darken what is no object")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="do again what is finished")] = False,
+    shard: Annotated[
+        tuple | None,
+        typer.Option(parser=share_of_inputs, metavar="I/N", help="the I-th of N shares of the inputs only: see below"),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="do again what is finished, and try again what is set aside")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="print what became of each input as json")] = False,
 ) -> None:
     """Find, follow and draw the objects of videos.
@@ -134,7 +160,7 @@ def segment(
     begin with # are passed over. What is transparent is laid on black.
 
     \b
-    DIR/NAME/ gets, as frames finish:
+    DIR/NAME/ gets, under the name DIR/NAME.part/ as frames finish:
         video.json     what was segmented, how, and the final class and score of each track
         objects.jsonl  a line for each frame: the track, class and score until then, box and mask (RLE) of each object
         overlay.mp4    H.264, with the sound and the time stamps of the video
@@ -148,6 +174,11 @@ def segment(
     What is finished, of the same file with the same weights and settings, is skipped. An input that fails is reported
     at the end and stops no other. Ctrl-C and SIGTERM leave valid files of what was done; so does a disk that is full.
 
+    Of several inputs, the largest goes first. --shard 2/8 takes the second of eight shares of about the same size, of
+    which each may run on a machine of its own, with the same inputs and the same DIR. Run again, with any number of
+    shares, what is finished is skipped, what was killed is begun anew, and what another run is at is left to it and
+    named. A video whose process was killed twice is set aside and named, until it is given with --overwrite.
+
     Weights are "shapes-tiny" (the default, a toy), a folder or hf://owner/name[@revision] that was written by
     save_pretrained, or a .pth or .pkl checkpoint with its --config-file.
 
@@ -158,15 +189,17 @@ def segment(
     if "-" in videos and not (size and frame_rate):
         raise typer.BadParameter("found none, expected both for raw frames (-)", param_hint="--size, --frame-rate")
     make_writable_folder(output, "--output")
+    require_one_that_exists(videos)
     say_what_is_loaded(weights)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    from ..outputs import SegmentSettings, find_inputs, segment_videos
+    from ..outputs import SegmentSettings, find_inputs, segment_videos, take_share
     from ..pretrained import SHAPES_TINY, load
     from ..video import Part
     from ..ytvis.drawing import DrawingStyle
     from .progress import ProgressBars
 
-    inputs = find_inputs(videos)
+    found = find_inputs(videos)
+    inputs = take_share(found, *(shard or (1, 1)))
     settings = SegmentSettings(
         part=Part(start, end, every),
         frame_rate=frame_rate,
@@ -186,7 +219,11 @@ def segment(
         weights or SHAPES_TINY, device=device, window=window, precision=precision, config_file=config_file, opts=keys
     )
     with Interruption() as interruption, ProgressBars(len(inputs)) as progress:
-        outcomes = segment_videos(inputs, output, segmenter, settings, progress, lambda: interruption.is_requested)
+        outcomes = segment_videos(
+            inputs, output, segmenter, settings, progress, lambda: interruption.is_requested, among=found
+        )
+    place = {each: index for index, each in enumerate(found)}
+    outcomes.sort(key=lambda outcome: place[outcome.input])
     for outcome in outcomes:
         state = "finished before" if outcome.skipped else outcome.status
         rate = f", {outcome.num_frames / outcome.seconds:.1f} frames/s" if outcome.num_frames else ""

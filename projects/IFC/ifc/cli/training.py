@@ -2,6 +2,7 @@
 """A training or an evaluation, from its command line to its numbers. It loads torch: import it after --help."""
 
 import contextlib
+import functools
 import io
 import itertools
 import logging
@@ -23,10 +24,10 @@ from ..engine.failed_step import replay_step
 from ..engine.launch import Processes, has_lost_another, launch, one_says_why, process_group
 from ..engine.meeting import meet, was_restarted
 from ..engine.place import Place, place_from_environment
-from ..engine.run_lock import lock_folder
 from ..engine.run_record import record_start
 from ..evaluation.evaluator import IncompleteResultsError
 from ..ytvis.files import whole_file
+from ..ytvis.folder_lock import FolderInUseError, FolderLock
 from .program import MENDABLE, one_clear_error, print_anything
 
 CONFIG_FILE = "config.yaml"  # where detectron2 writes it
@@ -89,7 +90,7 @@ def set_up(args: Namespace, cfg: CfgNode) -> None:
         OSError: another run is using OUTPUT_DIR.
     """
     if comm.is_main_process():
-        lock_folder(cfg.OUTPUT_DIR)
+        keep_for_this_process(os.path.abspath(cfg.OUTPUT_DIR))
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it misses a GPU wherever there is nvcc
     with contextlib.redirect_stdout(io.StringIO()) as pages, _kept(Path(cfg.OUTPUT_DIR, CONFIG_FILE)):
         default_setup(cfg, args)
@@ -103,6 +104,19 @@ def set_up(args: Namespace, cfg: CfgNode) -> None:
         lambda record: not (record.exc_info and _is_said_in_one_line(record.exc_info[1]))
     )
     logger.info(f"Configuration: {cfg.OUTPUT_DIR}/{CONFIG_FILE}; these messages and more: {cfg.OUTPUT_DIR}/log.txt")
+
+
+@functools.cache  # it may train there more than once
+def keep_for_this_process(folder: str) -> FolderLock:
+    """Lock OUTPUT_DIR until this process ends.
+
+    Raises:
+        OSError: another run is using it, or it cannot be written.
+    """
+    try:
+        return FolderLock(folder)
+    except FolderInUseError as error:
+        raise OSError(f"OUTPUT_DIR {error}, expected a folder of its own for each run") from None
 
 
 @contextlib.contextmanager

@@ -5,5 +5,6 @@ from .inputs import find_inputs
 from .manifest import Outcome
 from .segmenting import segment_videos
 from .settings import SegmentSettings
+from .sharding import take_share
 
-__all__ = ["Outcome", "SegmentSettings", "find_inputs", "segment_videos"]
+__all__ = ["Outcome", "SegmentSettings", "find_inputs", "segment_videos", "take_share"]

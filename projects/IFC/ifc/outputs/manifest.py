@@ -3,27 +3,23 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
+import json
 import os
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..predictor import VideoSegmenter
 from ..version import __version__
-from ..video import FrameSource, file_stamp
-from ..video.addresses import IS_ADDRESS
-from ..video.reading import STANDARD_INPUT
-from ..ytvis.files import read_json, write_json
-from ..ytvis.segmented_video import FINISHED, MANIFEST_FILE, OBJECTS_FILE, RESULTS_FILE
-from .cutouts import CUTOUTS_FOLDER
+from ..video import file_stamp
+from ..video.reading import local_path
+from ..ytvis.files import read_json, whole_file
+from ..ytvis.segmented_video import FINISHED, MANIFEST_FILE, RUNNING
 from .settings import SegmentSettings
-from .sinks import BOXES_FILE, MASKS_FOLDER, OVERLAY_FILE
 
-_OUTPUTS = (OVERLAY_FILE, OBJECTS_FILE, RESULTS_FILE, BOXES_FILE, MASKS_FOLDER, CUTOUTS_FOLDER)
-_LONGEST_NAME = 200  # bytes, which leaves room for a number
+_RESERVED = 4096  # bytes for what is said at the end, for when the disk has no more
+_DECISIVE = ("input", "input_bytes", "input_mtime", "weights_sha256", "categories", "settings")
 
 
 @dataclass(frozen=True)
@@ -32,10 +28,11 @@ class Outcome:
 
     Attributes:
         input: as it was given.
-        folder: of its results; None if it could not be read at all.
-        status: "finished", "interrupted" or "broken".
+        folder: of its results; None if there are none.
+        status: "finished", "interrupted" or "broken"; "running" of what another run is at; "crashed" of what is not
+            tried any more, as it ended its process twice.
         error: what was wrong, in a line.
-        num_frames: that were segmented; of a video that was skipped, before.
+        num_frames: that were segmented now.
         seconds: that it took.
         skipped: it was finished before.
     """
@@ -53,11 +50,20 @@ class Outcome:
         return {**vars(self), "folder": self.folder and str(self.folder)}
 
 
-def identity(source: FrameSource, name: str) -> dict[str, Any]:
-    """What tells whether an input is the one that was segmented before."""
-    stamp = file_stamp(source.path or name) if source.is_repeatable else None
+def recorded_input(input_: str | os.PathLike) -> str:
+    """An input as video.json has it, wherever it is called from."""
+    path = local_path(input_)
+    return os.fspath(input_) if path is None else os.path.abspath(path)
+
+
+def identity(input_: str | os.PathLike) -> dict[str, Any]:
+    """What tells whether an input is the one that was segmented before. It is not opened: None for what is not known of
+    an address or a camera, or cannot be read."""
+    stamp = None
+    with contextlib.suppress(OSError, ValueError):  # opening it will say what is wrong
+        stamp = file_stamp(local_path(input_) or input_)
     return {
-        "input": os.path.abspath(source.path) if source.path else name,
+        "input": recorded_input(input_),
         "input_bytes": stamp and stamp.size,
         "input_mtime": stamp and stamp.changed,
     }
@@ -65,7 +71,9 @@ def identity(source: FrameSource, name: str) -> dict[str, Any]:
 
 def made_by(segmenter: VideoSegmenter, settings: SegmentSettings) -> dict[str, Any]:
     """What results depend on besides the input."""
+    classes = segmenter.classes
     return {
+        "categories": [{"id": id_, "name": name} for id_, name in zip(classes.ids, classes.names, strict=True)],
         "weights": segmenter.weights,
         "weights_sha256": segmenter.weights_hash,
         "settings": {**settings.as_json(), "model": segmenter.settings},
@@ -73,79 +81,54 @@ def made_by(segmenter: VideoSegmenter, settings: SegmentSettings) -> dict[str, A
     }
 
 
-def is_finished(folder: Path, expected: dict[str, Any]) -> bool:
+def is_of(content: dict[str, Any], known: dict[str, Any]) -> bool:
+    """Whether a video.json is of the same input, with the same weights and settings."""
+    return all(content.get(key) == known[key] for key in _DECISIVE)
+
+
+def is_finished(folder: Path, known: dict[str, Any]) -> bool:
     """Whether what is in a folder was made of the same input, with the same weights and settings, to the end."""
-    known = _read(folder)
-    same = ("input", "input_bytes", "input_mtime", "weights_sha256", "settings")
+    content = read_manifest(folder)
     return (
-        expected["input_bytes"] is not None
-        and known.get("status") == FINISHED
-        and all(known.get(key) == expected[key] for key in same)
-        and all((folder / str(name)).exists() for name in dict(known.get("files") or {}).values())
+        known["input_bytes"] is not None
+        and content.get("status") == FINISHED
+        and is_of(content, known)
+        and all((folder / str(name)).exists() for name in dict(content.get("files") or {}).values())
     )
 
 
-def choose_folder(output: Path, name: str, input_: str, reuse: bool) -> Path:
-    """The folder for an input: that of an earlier run on it, or the first of NAME, NAME_2, ... that is free.
-
-    Args:
-        name: of the input.
-        input_: as video.json has it.
-        reuse: an earlier run's may be replaced.
-    """
-    for folder in (output / candidate for candidate in _names(name)):
-        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-            return folder
-        if reuse and _read(folder).get("input") == input_:
-            return folder
-    raise AssertionError("there is always another name")
-
-
-def start_folder(folder: Path) -> None:
-    """Make a folder, or take away what an earlier run left in it, also one that was killed; other files stay.
-
-    Raises:
-        OSError: that cannot be done.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in (*(folder / name for name in _OUTPUTS), *folder.glob(".*.part")):
-        if old.is_dir() and not old.is_symlink():
-            shutil.rmtree(old)
-        else:
-            old.unlink(missing_ok=True)
-
-
-def write_manifest(folder: Path, content: dict[str, Any]) -> None:
-    """Write video.json, whole.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    write_json(folder / MANIFEST_FILE, content, indent=1)
-
-
-def name_of(source: FrameSource) -> str:
-    """What an input's results are called."""
-    if source.path is not None:
-        return source.path.resolve().name if source.path.is_dir() else source.path.stem
-    if source.name == STANDARD_INPUT:
-        return "stdin"
-    if IS_ADDRESS(source.name):
-        return Path(source.name.split("?")[0].rstrip("/")).stem or "stream"
-    return source.name.replace(" ", "_")
-
-
-def _names(name: str) -> Iterator[str]:
-    if len(os.fsencode(name)) > _LONGEST_NAME:
-        name = os.fsencode(name)[:_LONGEST_NAME].decode(errors="ignore")
-    name = name.rstrip(" .") or "video"
-    return itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    """video.json, if there is one that can be read."""
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """video.json; empty if there is none that can be read."""
     try:
         content = read_json(folder / MANIFEST_FILE)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def write_manifest(folder: Path, content: dict[str, Any]) -> None:
+    """Write video.json, whole, as long as it is running with room for `overwrite_manifest`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    is_running = content["status"] == RUNNING
+    with whole_file(folder / MANIFEST_FILE, lasting=not is_running) as partial:
+        room = " " * _RESERVED if is_running else ""
+        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + room + "\n", encoding="utf-8")
+
+
+def overwrite_manifest(folder: Path, content: dict[str, Any]) -> None:
+    """Write over the video.json that says that it is running, which a full disk has room for: without the tracks, which
+    objects.jsonl knows, too, and with no more of the error than fits.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with open(folder / MANIFEST_FILE, "r+b") as file:
+        size, error = os.fstat(file.fileno()).st_size, content["error"]
+        text = b""
+        while not text or len(text) > size and error:
+            text = json.dumps({**content, "tracks": [], "error": error}, indent=1, allow_nan=False).encode()
+            error = error[: len(error) // 2]
+        file.write(text.ljust(size))

@@ -154,6 +154,15 @@ class VideoReader(FrameSource):
         return VideoReadError(f"{self.name}: the video breaks at frame {index} (counted from 0): {reason}")
 
 
+def local_path(video: str | os.PathLike[str]) -> Path | None:
+    """The path that `open_frames` takes a video for; None for an address, a camera, and the standard input."""
+    if isinstance(video, str):
+        video = without_file_scheme(video)
+        if video == STANDARD_INPUT or IS_ADDRESS(video) or video.isdecimal() and not os.path.exists(video):
+            return None
+    return Path(video)
+
+
 def open_frames(
     video: str | os.PathLike[str],
     *,
@@ -181,10 +190,10 @@ def open_frames(
         video = without_file_scheme(video)
         if IS_ADDRESS(video):
             return VideoReader(video) if _has_an_end(video) else StreamReader(video)
-    path = Path(video)
+    path = local_path(video)
+    if path is None:
+        return CameraReader(int(video))
     with _named(path):
-        if isinstance(video, str) and video.isdecimal() and not path.exists():
-            return CameraReader(int(video))
         if path.is_dir():
             return FolderReader(path, frame_rate or FOLDER_RATE)
         if not path.exists():

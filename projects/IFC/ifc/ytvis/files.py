@@ -12,10 +12,13 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+def whole_file(path: str | os.PathLike, lasting: bool = True) -> Iterator[Path]:
     """A temporary name in the folder of `path` for the block to write; it becomes `path` if the block succeeds.
 
     If the block fails, what it wrote is removed and what was at `path` stays.
+
+    Args:
+        lasting: wait for the disk.
 
     Raises:
         OSError: `path` is a folder, or cannot be written.
@@ -28,9 +31,9 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     partial = path.with_name(f".{name}.{os.getpid()}.part")
     try:
         yield partial
-        # Or a power cut may leave the new name on the old content of the disk.
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
+        if lasting:  # or a power cut may leave the new name on the old content of the disk
+            with open(partial, "rb") as file:
+                os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

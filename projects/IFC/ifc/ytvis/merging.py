@@ -16,11 +16,10 @@ from .faults import FaultLog
 from .files import read_json, refuse_input, whole_file, write_json
 from .format import Video, read_structure
 from .images import natural_order
-from .segmented_video import FINISHED, MANIFEST_FILE, RESULTS_FILE, checked_manifest, read_categories
+from .segmented_video import FINISHED, MANIFEST_FILE, PART_SUFFIX, RESULTS_FILE, checked_manifest, read_categories
 from .values import brief, expect, is_integer
 
 _DECISIVE = ("start", "end", "every", "results_threshold", "model")  # settings that results depend on
-PART_SUFFIX = ".part"  # of the folder of a video that is not finished
 _ENTRY = b'{"video_id": 1, '  # which each line begins with but the first and the last
 
 

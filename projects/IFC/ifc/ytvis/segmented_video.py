@@ -13,7 +13,10 @@ from .masks import Rle, read_masks
 from .values import expect, is_frame_size, is_integer, is_list, is_number
 
 MANIFEST_FILE, OBJECTS_FILE, RESULTS_FILE = "video.json", "objects.jsonl", "results.json"
-FINISHED, INTERRUPTED, BROKEN, RUNNING = "finished", "interrupted", "broken", "running"  # statuses in video.json
+# What video.json says of how a video ended; that it is not yet; and that its process died of it, again and again.
+FINISHED, INTERRUPTED, BROKEN, RUNNING, CRASHED = "finished", "interrupted", "broken", "running", "crashed"
+ENDED = (FINISHED, INTERRUPTED, BROKEN)
+PART_SUFFIX = ".part"  # of the folder's name before it has ended
 
 
 @dataclass(frozen=True)
