@@ -130,6 +130,7 @@ def test_a_video_is_segmented_and_shown(app, visit, video, held, size):
     assert not [path for path in app[1].glob("*/jobs/**/*") if "holiday" in path.name]
     page.close(run_before_unload=True)
     wait_until(lambda: not jobs(app[1]))
+    wait_until(lambda: not any(path.stat().st_size for path in app[1].glob("*/uploads/**/*") if path.is_file()))
 
 
 def test_a_canceled_video_is_removed_and_the_next_one_has_its_turn(app, visit, video, held):

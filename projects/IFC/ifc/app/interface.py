@@ -14,7 +14,8 @@ from .uploads import UploadError
 RESULTS = "/results"  # where the folder of jobs is served
 SECONDS_BETWEEN = 0.3  # two signs of progress
 FILE_TYPES = ["video", ".flv", ".m2ts", ".mkv", ".mts", ".ts"]  # for the browser; what it is, its content tells
-UPLOADS_LAST = (300, 1800)  # seconds between two looks, and those after which uploads are removed
+# Seconds between two looks, and those after which uploads that no one began with are removed.
+UPLOADS_LAST = (300, 1800)
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # its own come from a server
 CSS = (
     "iframe.result { width: 100%; height: 60rem; border: 0 } progress { width: 100% } .gradio-container { padding: 0 }"
@@ -47,6 +48,9 @@ def build_interface(jobs: Jobs, model: str) -> gr.Blocks:
     def leave(request: gr.Request) -> None:
         jobs.leave(request.session_hash)
 
+    def forget(request: gr.Request) -> None:
+        jobs.forget(request.session_hash)
+
     with gr.Blocks(title="Video instance segmentation", analytics_enabled=False, delete_cache=UPLOADS_LAST) as blocks:
         gr.Markdown(
             f"# Video instance segmentation\n{model} Videos of up to {limits.seconds:.0f} seconds and "
@@ -61,7 +65,7 @@ def build_interface(jobs: Jobs, model: str) -> gr.Blocks:
         # Jobs have a queue of their own, from which they can be taken at any time.
         begin.click(segment, upload, [status, result], concurrency_limit=None, trigger_mode="multiple", **private)
         stop.click(leave, queue=False, **private)
-        blocks.unload(leave)
+        blocks.unload(forget)
     return blocks.queue(api_open=False)
 
 

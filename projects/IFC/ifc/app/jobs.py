@@ -95,6 +95,7 @@ class Jobs:
         self._settings = SegmentSettings(part=Part(end=limits.seconds))
         self._device = ThreadPoolExecutor(1, thread_name_prefix="device")  # the others wait in their order
         self._of_visitor: dict[str, Job] = {}
+        self._uploads: dict[str, Path] = {}
 
     def __enter__(self) -> Jobs:
         self._temporary = tempfile.TemporaryDirectory(prefix="ifc-app-")
@@ -115,6 +116,7 @@ class Jobs:
             UploadError: it is refused.
         """
         self.leave(visitor)
+        self._uploads[visitor] = Path(upload)
         if sum(not job.ended.is_set() for job in self._of_visitor.values()) > MOST_WAITING:
             raise UploadError("Too many are waiting already. Try again in some minutes.")
         job = Job(self.folder / secrets.token_hex(16))
@@ -132,6 +134,12 @@ class Jobs:
         return job
 
     def leave(self, visitor: str) -> None:
-        """A visitor has gone, or wants no more of a job."""
+        """A visitor wants no more of a job."""
         if job := self._of_visitor.pop(visitor, None):
             job.cancel()
+
+    def forget(self, visitor: str) -> None:
+        """A visitor has gone."""
+        self.leave(visitor)
+        if upload := self._uploads.pop(visitor, None):
+            upload.unlink(missing_ok=True)
