@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 
 from ..video import VideoReader, VideoReadError
+from ..video.containers import LENIENT_METADATA
 
 # FFmpeg's names of containers, which are told by content. Others are refused before they are read: there are some, such
 # as playlists, that have FFmpeg open what else is on this machine or in its network.
@@ -44,7 +45,7 @@ def take_upload(path: str | os.PathLike[str], folder: Path, limits: Limits) -> P
         raise UploadError(f"This file is larger than {limits.size / 2**20:.0f} MB.")
     try:
         options = {"format_whitelist": ",".join(_CONTAINERS), "protocol_whitelist": "file"}
-        with av.open(f"file:{path}", options=options, metadata_errors="ignore") as container:
+        with av.open(f"file:{path}", options=options, **LENIENT_METADATA) as container:
             kind = container.format.name
             seconds = (container.duration or 0) / av.time_base
         reader = VideoReader(path)
