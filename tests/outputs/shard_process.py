@@ -111,6 +111,7 @@ def write_inputs(root: Path, count: int) -> None:
 
 
 def main(root: Path, videos: int, kills: int) -> None:
+    root.mkdir(parents=True)
     write_inputs(root, videos)
     one, killed_output = root / "one", root / "killed"
     begin = time.monotonic()
