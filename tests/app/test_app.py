@@ -155,7 +155,7 @@ def test_one_at_a_time_is_segmented(app, visit, video, held, monkeypatch):
     monkeypatch.setattr(ifc.app.jobs, "MOST_WAITING", 1)
     begin(third, video)
     third.get_by_text("Too many are waiting").wait_for()
-    assert len(list(app[1].glob("*/jobs/*/video"))) == 1 and second.get_by_text("Waiting").is_visible()
+    assert len(list(app[1].glob("*/jobs/*/video.part"))) == 1 and second.get_by_text("Waiting").is_visible()
     second.get_by_role("button", name="Cancel").click()
     second.get_by_text("Canceled").wait_for()
     wait_until(lambda: len(jobs(app[1])) == 1)
