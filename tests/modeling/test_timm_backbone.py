@@ -65,7 +65,7 @@ def test_a_training_step(model):
     assert 0 < len(frozen) < len(inside) and all("s_0." in name or "stem" in name or "embed" in name for name in frozen)
     cfg = config_of("", freeze_at=2)
     optimizer = build_optimizer(cfg, model)
-    rates = {id(group["params"][0]): group["lr"] for group in optimizer.param_groups}
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     for name, parameter in parameters.items():
         rate = cfg.SOLVER.BASE_LR * (cfg.SOLVER.BACKBONE_MULTIPLIER if name in inside else 1)
         assert rates.get(id(parameter)) == (rate if name not in frozen else None), name

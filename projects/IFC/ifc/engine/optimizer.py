@@ -15,7 +15,7 @@ FULL_MODEL = "full_model"
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """SOLVER.OPTIMIZER with one parameter group a trainable parameter.
+    """SOLVER.OPTIMIZER over the trainable parameters, in two groups: "backbone" and "rest", each one's `name`.
 
     Parameters whose name has "backbone" learn at SOLVER.BACKBONE_MULTIPLIER times SOLVER.BASE_LR. With
     SOLVER.CLIP_GRADIENTS of type "full_model" the norm over all gradients together is clipped at CLIP_VALUE before each
@@ -26,16 +26,13 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     `gradient_norm`, a scalar tensor, the norm before clipping.
     """
     base_lr, multiplier = cfg.SOLVER.BASE_LR, cfg.SOLVER.BACKBONE_MULTIPLIER
+    trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     groups = [
-        {
-            "params": [parameter],
-            "lr": base_lr * multiplier if is_of_backbone(name) else base_lr,
-            "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
-        }
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
+        {"name": "backbone", "params": [p for name, p in trainable if "backbone" in name], "lr": base_lr * multiplier},
+        {"name": "rest", "params": [p for name, p in trainable if "backbone" not in name]},
     ]
-    arguments = {"lr": base_lr}
+    groups = [group for group in groups if group["params"]]  # a backbone may be frozen as a whole
+    arguments = {"lr": base_lr, "weight_decay": cfg.SOLVER.WEIGHT_DECAY}
     if cfg.SOLVER.OPTIMIZER == "SGD":
         arguments |= {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV}
     optimizer_class, clip = OPTIMIZERS[cfg.SOLVER.OPTIMIZER], cfg.SOLVER.CLIP_GRADIENTS
@@ -44,7 +41,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         optimizer_class = maybe_add_gradient_clipping(cfg, optimizer_class)
     optimizer = optimizer_class(groups, fused=True, **arguments)
     optimizer.max_norm = clip.CLIP_VALUE if clips_full_model else math.inf
-    parameters = [group["params"][0] for group in groups]
+    parameters = [parameter for _, parameter in trainable]
 
     def clip_and_check(*_: Any) -> None:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -59,8 +56,3 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 
     optimizer.register_step_pre_hook(clip_and_check)
     return optimizer
-
-
-def is_of_backbone(name: str) -> bool:
-    """Whether the parameter of this name learns at the backbone's rate."""
-    return "backbone" in name

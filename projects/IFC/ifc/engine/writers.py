@@ -19,7 +19,6 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ..monitoring.memory import MIB, host_memory
 from ..monitoring.metrics_file import METRICS_FILE, append_metrics, begin_metrics
-from .optimizer import is_of_backbone
 from .step import LOG_PERIOD
 
 TOLERABLE_WAIT = 0.05  # part of a step's time that is not worth a word
@@ -41,13 +40,8 @@ class LearningRates(HookBase):
     (detectron2's `lr` is that of most parameters.) Has to come before detectron2's LRScheduler.
     """
 
-    def before_train(self) -> None:
-        backbone = {id(p) for name, p in self.trainer.model.named_parameters() if is_of_backbone(name)}
-        groups = self.trainer.optimizer.param_groups
-        self._groups = {"lr_backbone" if id(g["params"][0]) in backbone else "lr_rest": g for g in groups}
-
     def after_step(self) -> None:
-        rates = {name: group["lr"] for name, group in self._groups.items()}
+        rates = {f"lr_{group['name']}": group["lr"] for group in self.trainer.optimizer.param_groups}
         self.trainer.storage.put_scalars(**rates, smoothing_hint=False)
 
 
