@@ -41,14 +41,14 @@ def frames_of(num_frames, size=SIZE):
 @torch.no_grad()
 def predict(network, frames, num_frames):
     prediction = network.predict_clips(network.encode_frames(frames), num_frames)
-    return prediction.pred_logits.float(), prediction.pred_masks.float()
+    return prediction.pred_logits.float(), prediction.pred_masks.float(), prediction.embeddings.float()
 
 
 @torch.no_grad()
 def plain(model, frames, num_frames):
     """What the network gives as it is."""
     prediction = model.detr.predict_clips(model.detr.encode_frames(model.normalize(frames)), num_frames)
-    return prediction.pred_logits, prediction.pred_masks
+    return prediction.pred_logits, prediction.pred_masks, prediction.embeddings
 
 
 def assert_close(found, expected, atol):

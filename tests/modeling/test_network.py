@@ -42,6 +42,20 @@ def test_shapes(network, size):
     assert prediction.pred_masks.shape == (2, 7, 3, -(-size[0] // 8), -(-size[1] // 8))
 
 
+def test_queries_are_what_the_logits_are_made_of_and_the_last_ones_the_embeddings(network):
+    network.train()
+    with torch.no_grad():
+        layers = network(torch.rand(4, 3, 32, 32), None, 2)
+        network.eval()
+        features = network.encode_frames(torch.rand(4, 3, 32, 32))
+        last, prediction = network.predict_layers(features, 2), network.predict_clips(features, 2)
+        assert layers.queries.shape == (2, 2, 7, 32)
+        torch.testing.assert_close(network.class_embed(layers.queries), layers.pred_logits)
+        torch.testing.assert_close(layers.last().queries, layers.queries[1:])
+        torch.testing.assert_close(prediction.embeddings, last.queries[0])
+    assert prediction[1:].embeddings.shape == (1, 7, 32) and prediction[1:].pred_masks.shape[:2] == (1, 7)
+
+
 def test_windows_may_share_the_features_of_their_frames(network):
     frames = torch.rand(5, 3, 64, 96)
     with torch.no_grad():

@@ -101,7 +101,7 @@ class InferenceNetwork:
             features = features[clips % len(features)]
         with self._context():
             prediction = self._predict(features, num_frames)
-        return ClipPrediction(prediction.pred_logits[:num_clips], prediction.pred_masks[:num_clips])
+        return prediction[:num_clips]
 
     def _context(self) -> torch.autocast:
         if self._compile_mode in CUDA_GRAPH_MODES:

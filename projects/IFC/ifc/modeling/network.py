@@ -70,10 +70,18 @@ class ClipPrediction:
     Attributes:
         pred_logits: (B, Q, C + 1); the last class is "no object".
         pred_masks: (B, Q, T, h₃, w₃) logits, at the stride of res3 (8).
+        embeddings: (B, Q, E), what tells a query's instance from others, see `IfcNetwork.embed`. None of a network that
+            was exported without them.
     """
 
     pred_logits: Tensor
     pred_masks: Tensor
+    embeddings: Tensor | None = None
+
+    def __getitem__(self, clips: slice) -> "ClipPrediction":
+        """Those of some of the clips, as views."""
+        embeddings = None if self.embeddings is None else self.embeddings[clips]
+        return ClipPrediction(self.pred_logits[clips], self.pred_masks[clips], embeddings)
 
 
 @dataclass(frozen=True)
@@ -84,18 +92,21 @@ class LayerPredictions:
         pred_logits: (L, B, Q, C + 1), as in `ClipPrediction`.
         mask_weights: (L, B, Q, D): a mask logit is the dot product of a query's weights and a pixel's features.
         pixels: (B, T, D, h₃, w₃).
+        queries: (L, B, Q, D), the decoder's normalized states, of which logits and weights are made. Losses do without.
     """
 
     pred_logits: Tensor
     mask_weights: Tensor
     pixels: Tensor
+    queries: Tensor | None = None
 
     def last(self) -> "LayerPredictions":
         """Those of the last layer alone."""
-        return LayerPredictions(self.pred_logits[-1:], self.mask_weights[-1:], self.pixels)
+        queries = None if self.queries is None else self.queries[-1:]
+        return LayerPredictions(self.pred_logits[-1:], self.mask_weights[-1:], self.pixels, queries)
 
     def clip_prediction(self) -> ClipPrediction:
-        """That of the last layer."""
+        """That of the last layer, without embeddings."""
         # Frame by frame, as pixels lie in memory: over a whole clip, the product would copy them.
         masks = self.mask_weights[-1][:, None] @ self.pixels.flatten(3)  # (B, T, Q, h₃·w₃)
         return ClipPrediction(self.pred_logits[-1], masks.unflatten(3, self.pixels.shape[-2:]).transpose(1, 2))
@@ -109,7 +120,12 @@ class IfcNetwork(nn.Module):
         transformer: encoder and decoder, of width D.
         num_classes: C, "no object" not counted.
         num_queries: Q.
+
+    Attributes:
+        appearance: makes the queries' embeddings, see `embed`; None: the decoder's states serve.
     """
+
+    appearance: nn.Module | None = None
 
     def __init__(self, backbone: Backbone, transformer: Transformer, *, num_classes: int, num_queries: int):
         super().__init__()
@@ -158,7 +174,23 @@ class IfcNetwork(nn.Module):
 
     def predict_clips(self, features: FrameFeatures, num_frames: int) -> ClipPrediction:
         """The last decoder layer's prediction for the B = len(features) / num_frames clips of consecutive frames."""
-        return self.predict_layers(features, num_frames).clip_prediction()
+        layers = self.predict_layers(features, num_frames)
+        prediction = layers.clip_prediction()
+        embeddings = self.embed(layers, prediction.pred_masks)
+        return ClipPrediction(prediction.pred_logits, prediction.pred_masks, embeddings)
+
+    def embed(self, layers: LayerPredictions, masks: Tensor) -> Tensor:
+        """What tells the instance of each query from others, whatever window it is seen in: the higher the cosine of
+        two embeddings, the more likely they are of one object.
+
+        Args:
+            layers: with queries. The last layer's count.
+            masks: (B, Q, T, h₃, w₃), that layer's mask logits.
+
+        Returns:
+            (B, Q, E), of any length: those of `appearance`, else the decoder's last states (MinVIS, arXiv 2208.02245).
+        """
+        return layers.queries[-1]
 
     def predict_layers(self, features: FrameFeatures, num_frames: int) -> LayerPredictions:
         """Of the same clips, what all decoder layers say in training mode, the last alone in evaluation mode."""
@@ -169,7 +201,10 @@ class IfcNetwork(nn.Module):
         pixels = self.mask_head.pixel_features(cells, features.lateral4, features.lateral3)
         states = torch.stack(states)  # (L, B, Q, D)
         return LayerPredictions(
-            self.class_embed(states), self.mask_head.convert_to_weight(states), pixels.unflatten(0, (-1, num_frames))
+            self.class_embed(states),
+            self.mask_head.convert_to_weight(states),
+            pixels.unflatten(0, (-1, num_frames)),
+            states,
         )
 
 
