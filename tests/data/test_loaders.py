@@ -78,6 +78,23 @@ def test_train_loader_of_videos(cfg, tiny, register, num_workers):
     assert all(len(clip["image"]) == len(clip["instances"]) == 3 for clip in clips)
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_two_clips_of_a_video(cfg, tiny, register, register_coco, num_workers):
+    """Or of an image: another pseudo-clip of it. Their instances are known by their identities."""
+    cfg.DATALOADER.NUM_WORKERS, cfg.INPUT.CLIPS_PER_VIDEO, cfg.SOLVER.IMS_PER_BATCH = num_workers, 2, 4
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.SAMPLING_FRAME_RANGE = (24, 26, 28), 1
+    clips = list(itertools.chain(*itertools.islice(train_on(cfg, register(tiny), register_coco()), 24)))
+    pairs = list(zip(clips[::2], clips[1::2], strict=True))
+    for first, second in pairs:
+        assert first["file_names"][0].split("/")[:-1] == second["file_names"][0].split("/")[:-1]
+        assert set(first["identities"]) & set(second["identities"])
+    assert len({(clip.get("video_id"), clip.get("image_id")) for clip in clips}) == 6
+    assert len({identity for clip in clips for identity in clip["identities"]}) == 3 + 6
+    starts = [[int(clip["file_names"][0][-9:-4]) for clip in pair] for pair in pairs if "video_id" in pair[0]]
+    assert max(abs(a - b) for a, b in starts) >= 3  # each clip lies anywhere in the video
+    assert any(a["image"][0].shape != b["image"][0].shape for a, b in pairs)
+
+
 def test_train_loader_of_images(cfg, register_coco):
     batch = next(iter(train_on(cfg, register_coco())))
     assert [len(clip["image"]) for clip in batch] == [3, 3]
@@ -195,6 +212,9 @@ def test_batch_that_the_processes_cannot_share(cfg, tiny, register, monkeypatch)
     monkeypatch.setattr(comm, "get_world_size", lambda: 3)
     cfg.SOLVER.IMS_PER_BATCH = 8
     with pytest.raises(ValueError, match="SOLVER.IMS_PER_BATCH: found 8, expected a multiple of the .* processes, 3"):
+        train_on(cfg, register(tiny))
+    cfg.SOLVER.IMS_PER_BATCH, cfg.INPUT.CLIPS_PER_VIDEO = 9, 2
+    with pytest.raises(ValueError, match="SOLVER.IMS_PER_BATCH: found 9, .* processes, 3, .*CLIPS_PER_VIDEO, 2"):
         train_on(cfg, register(tiny))
 
 

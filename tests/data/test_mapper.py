@@ -6,6 +6,7 @@ The tiny data set's frames show their own number in red (20 times it) and their 
 
 import collections
 import copy
+import itertools
 import re
 
 import numpy as np
@@ -239,6 +240,21 @@ def test_video_for_testing(cfg, videos):
     assert "instances" not in sample
 
 
+def test_an_instance_has_one_identity_in_all_clips(cfg, videos, monkeypatch):
+    """Whatever its row there. The crowd, which is no instance, does not count."""
+    first = videos[0]
+    first["annotations"].insert(0, first["annotations"].pop(1))  # the one that is on frames 0 and 1 alone
+    of_clips = []
+    for frames in ([0, 1, 2], [3, 4, 5]):
+        fix_frames(monkeypatch, frames)
+        of_clips.append(YTVISDatasetMapper(cfg, is_train=True)(first)["identities"])
+    fix_frames(monkeypatch, [0, 0, 1])
+    of_clips.append(YTVISDatasetMapper(cfg, is_train=True)(videos[1])["identities"])
+    assert [len(identities) for identities in of_clips] == [2, 1, 1]
+    assert of_clips[1][0] == of_clips[0][1]
+    assert len(set(itertools.chain(*of_clips))) == 3
+
+
 # Images
 
 
@@ -251,6 +267,8 @@ def test_pseudo_clip_of_an_image(cfg, image_record):
     assert (sample["image_id"], sample["height"], sample["width"]) == (9, 24, 40)
     assert sample["file_names"] == [image_record["file_name"]] * 3
     assert len({image.shape for image in sample["image"]}) > 1  # augmented independently
+    assert len(set(sample["identities"])) == 2
+    assert CocoClipDatasetMapper(cfg, is_train=True)(image_record)["identities"] == sample["identities"]
     for image, instances in zip(sample["image"], sample["instances"], strict=True):
         assert instances.gt_ids.tolist() == [0, 1]
         assert instances.gt_classes.tolist() == [0, 1]

@@ -182,6 +182,14 @@ def test_what_is_covered_is_absent(smooth, image_record, source, monkeypatch):
         assert instances.gt_masks.tensor[2].all()
 
 
+def test_pasted_objects_are_those_of_their_image(smooth, image_record, source):
+    smooth.INPUT.COPY_PASTE = 1.0
+    own, pasted = (CocoClipDatasetMapper(smooth, is_train=True) for _ in range(2))
+    own.copy_paste, pasted.sources = 0, [source]
+    identities = pasted(image_record)["identities"]
+    assert identities == own(image_record)["identities"] + own(source)["identities"] and len(set(identities)) == 3
+
+
 def test_objects_are_pasted_as_often_as_asked(smooth, image_record, source):
     smooth.INPUT.COPY_PASTE = 0.3
     pasted = [len(clip_of(smooth, image_record, [source], seed)["instances"][0]) - 2 for seed in range(100)]

@@ -76,6 +76,17 @@ def test_samples_follow_from_seed_and_position_alone():
     assert not {stream[position]["numpy"] for position in range(20)} & {sample["numpy"] for sample in samples}
 
 
+def test_several_samples_of_a_record():
+    """One after the other, each with its own random numbers; the order of the records stays."""
+    single = ClipStream(range(5), RecordOrder([5]), random_numbers, seed=0)
+    stream = ClipStream(range(5), RecordOrder([5]), random_numbers, 0, 3)
+    samples = [stream[position] for position in range(30)]
+    assert [sample["record"] for sample in samples[::3]] == [single[position]["record"] for position in range(10)]
+    assert all(sample["record"] == samples[i // 3 * 3]["record"] for i, sample in enumerate(samples))
+    assert len({sample["numpy"] for sample in samples}) == 30
+    assert [stream[position] for position in reversed(range(30))] == samples[::-1]
+
+
 def test_generators_go_on_as_if_no_sample_had_been_made():
     with seeded(1):
         expected = [random_numbers(), random_numbers()]

@@ -76,6 +76,9 @@ def add_ifc_config(cfg: CN) -> None:
     cfg.INPUT.SAMPLING_FRAME_NUM = 5  # frames of a training clip, and of an inference window
     cfg.INPUT.SAMPLING_FRAME_RANGE = 20  # a clip's frames lie within ± this many frames of the reference frame
     cfg.INPUT.SAMPLING_FRAME_SHUFFLE = False  # shuffle a clip's frames instead of keeping them in order
+    # Training clips of a video, or pseudo-clips of an image, that follow each other in a batch, each drawn and
+    # augmented by itself. SOLVER.IMS_PER_BATCH counts clips.
+    cfg.INPUT.CLIPS_PER_VIDEO = 1
     # Decode training JPEGs at a half, a quarter or an eighth of their size, the smallest that is no smaller than the
     # augmented frame: faster, but pixels differ by some 1 % of their range. Not with INPUT.CROP.
     cfg.INPUT.REDUCED_DECODE = False

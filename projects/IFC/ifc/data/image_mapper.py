@@ -13,7 +13,7 @@ from ..regions import region
 from ..ytvis.masks import Rle, require_masks
 from .augmentation import transform_masks
 from .clip_masks import run_length_masks
-from .mapper import ClipMapper, YTVISDatasetMapper, augment, frame_instances, read_frame, to_tensor
+from .mapper import ClipMapper, Identity, YTVISDatasetMapper, augment, frame_instances, read_frame, to_tensor
 from .motion import Motion, camera_path, object_path, warp
 
 PSEUDO_CLIPS = ("independent", "smooth")
@@ -58,14 +58,18 @@ class CocoClipDatasetMapper(ClipMapper):
             image = self._read_frame(record["file_name"], size, augmentations)
             sample["image"] = to_tensor(augment(augmentations, image)[0])
             return sample
+        pasted: list[tuple[int, Identity]] = []
         if self.motion is None:
             frames, stacks, classes = self._independent_clip(record)
         else:
             frames, stacks, classes = self._smooth_clip(record)
             if self.copy_paste and np.random.uniform() < self.copy_paste:
-                classes = classes + self._paste(frames, stacks)
+                pasted = self._paste(frames, stacks)
             frames = [augment(self.augmentation.colors, frame)[0] for frame in frames]
         sample["image"] = [to_tensor(frame) for frame in frames]
+        sample["identities"] = [("image", record["file_name"], number) for number in range(len(classes))]
+        sample["identities"] += [identity for _, identity in pasted]
+        classes = classes + [label for label, _ in pasted]
         rows = range(len(classes))
         sample["instances"] = [frame_instances(rows, stack, classes, self.num_classes) for stack in stacks]
         sample["file_names"] = [record["file_name"]] * self.num_frames
@@ -85,7 +89,7 @@ class CocoClipDatasetMapper(ClipMapper):
         classes, rles = read_instances(record)
         return *self._moving(record, rles, matrices, out_size), classes
 
-    def _paste(self, frames: list[np.ndarray], stacks: list[np.ndarray]) -> list[int]:
+    def _paste(self, frames: list[np.ndarray], stacks: list[np.ndarray]) -> list[tuple[int, Identity]]:
         """Paste some objects of a random image onto a clip, in place.
 
         They hide what is below: a mask loses the pixels that they take.
@@ -95,7 +99,7 @@ class CocoClipDatasetMapper(ClipMapper):
             stacks: T × (N, h, w), which get the pasted objects' masks in rows of their own.
 
         Returns:
-            The classes of these rows.
+            The class and the identity of each of these rows.
         """
         record = self.sources[np.random.randint(len(self.sources))]
         classes, rles = read_instances(record)
@@ -113,7 +117,7 @@ class CocoClipDatasetMapper(ClipMapper):
             box = np.s_[..., y : y + height, x : x + width]
             stacks[t][box] &= 1 - cover[box]
             stacks[t] = np.concatenate([stacks[t], objects])
-        return [classes[index] for index in chosen]
+        return [(classes[index], ("image", record["file_name"], index)) for index in chosen]
 
     @region("augmentation")
     def _moving(

@@ -58,7 +58,8 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader
             One with an attribute `sources` gets the dicts of all images there.
 
     Returns:
-        A loader whose batches are lists of IMS_PER_BATCH / (number of processes) clips.
+        A loader whose batches are lists of IMS_PER_BATCH / (number of processes) clips, of which INPUT.CLIPS_PER_VIDEO
+        in a row are of one video or image.
 
     Raises:
         FileNotFoundError: a json or image root is missing.
@@ -67,8 +68,11 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader
     names, world_size = list(cfg.DATASETS.TRAIN), comm.get_world_size()
     if not names:
         raise ValueError("DATASETS.TRAIN is empty, expected names of data sets")
-    if cfg.SOLVER.IMS_PER_BATCH % world_size != 0:
+    clips_per_video = cfg.INPUT.CLIPS_PER_VIDEO
+    if cfg.SOLVER.IMS_PER_BATCH % (world_size * clips_per_video) != 0:
         expected = f"a multiple of the number of processes, {world_size}"
+        if clips_per_video > 1:
+            expected += f", times INPUT.CLIPS_PER_VIDEO, {clips_per_video}"
         raise ValueError(f"SOLVER.IMS_PER_BATCH: found {cfg.SOLVER.IMS_PER_BATCH}, expected {expected}")
     register_video_json(cfg.DATASETS.VIDEO_JSON)
     if mapper is None:
@@ -87,7 +91,7 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader
     order = RecordOrder([len(records) for records in by_dataset], cfg.DATASETS.TRAIN_RATIO)
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
     return DataLoader(
-        ClipStream(packed, order, mapper, seed),
+        ClipStream(packed, order, mapper, seed, clips_per_video),
         batch_sampler=StreamBatches(cfg.SOLVER.IMS_PER_BATCH),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         collate_fn=list,

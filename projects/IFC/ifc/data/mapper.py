@@ -19,6 +19,9 @@ from .augmentation import ClipAugmentation, build_augmentation, transform_masks
 from .clip_masks import RunLengthMasks, run_length_masks
 from .lazy_frames import LazyFrames
 
+# Of an instance among those of all data: "video" or "image", the first or only file, and its number there.
+Identity = tuple[str, str, int]
+
 
 class ClipMapper:
     """What the mappers of videos and of images have in common: their settings."""
@@ -70,9 +73,10 @@ class YTVISDatasetMapper(ClipMapper):
     """Turns a video's dataset dict (see `load_ytvis_json`) into a training clip, or into the whole video.
 
     Training: {"image": T × uint8 (3, h, w), "instances": T × `Instances`, "video_id", "file_names" (of the clip's
-    frames), "height", "width" (of the files), "length"}. An instance that is annotated on any of the T frames has the
-    same row on all of them: `gt_classes` (N,), `gt_ids` (N,), `gt_masks` (`BitMasks`), `gt_boxes` (the masks' bounds).
-    On frames without it, the row has class `num_classes`, id -1 and an empty mask. Frames may differ in size.
+    frames), "height", "width" (of the files), "length", "identities"}. An instance that is annotated on any of the T
+    frames has the same row on all of them: `gt_classes` (N,), `gt_ids` (N,), `gt_masks` (`BitMasks`), `gt_boxes` (the
+    masks' bounds). On frames without it, the row has class `num_classes`, id -1 and an empty mask. Frames may differ in
+    size. "identities" has an `Identity` for each of the N rows, the same in every clip of the video.
 
     Testing: the same without "instances", "image" and "file_names" holding all frames; "image" is `LazyFrames`, which
     takes no memory, however long the video is.
@@ -103,7 +107,7 @@ class YTVISDatasetMapper(ClipMapper):
         frames = sample_frames(record["length"], self.num_frames, self.frame_range, self.shuffle)
         names, size = record["file_names"], (record["height"], record["width"])
         augmentations = self.augmentation.for_clip()
-        classes, masks = read_tracks(record, set(frames))
+        tracks, classes, masks = read_tracks(record, set(frames))
         decoded: dict[int, np.ndarray] = {}
         images, instances = [], []
         for index, t in enumerate(frames):
@@ -115,7 +119,8 @@ class YTVISDatasetMapper(ClipMapper):
             instances.append(frame_instances(rows, transform_masks(transforms, shown), classes, self.num_classes))
             if t not in frames[index + 1 :]:
                 del decoded[t]  # the next frame takes its memory
-        return _sample(record, images, [names[t] for t in frames]) | {"instances": instances}
+        identities = [("video", names[0], track) for track in tracks]
+        return _sample(record, images, [names[t] for t in frames]) | {"instances": instances, "identities": identities}
 
     def _video(self, record: dict[str, Any]) -> dict[str, Any]:
         read = partial(self._read_test_frame, size=(record["height"], record["width"]))
@@ -162,7 +167,7 @@ def read_frame(file_name: str, image_format: str, size: tuple[int, int], reducti
 @region("record")
 def read_tracks(
     record: dict[str, Any], frames: set[int]
-) -> tuple[list[int], dict[int, tuple[list[int], RunLengthMasks]]]:
+) -> tuple[list[int], list[int], dict[int, tuple[list[int], RunLengthMasks]]]:
     """The instances of a video, crowds left out, that are on any of some frames.
 
     Args:
@@ -170,7 +175,8 @@ def read_tracks(
         frames: indices.
 
     Returns:
-        The N instances' classes, and for each frame the rows, of N, that are present on it and their masks.
+        The N instances' numbers among all of the video and their classes, and for each frame the rows, of N, that are
+        present on it and their masks.
     """
     tracks = [track for track in record["annotations"] if not track["iscrowd"]]
     by_track = [{t: track["segmentations"][t] for t in frames} for track in tracks]
@@ -182,7 +188,7 @@ def read_tracks(
     for t in frames:
         masks[t] = rows[t], all_masks.part(first, first + len(rows[t]))
         first += len(rows[t])
-    return [tracks[index]["category_id"] for index in shown], masks
+    return shown, [tracks[index]["category_id"] for index in shown], masks
 
 
 @region("masks")

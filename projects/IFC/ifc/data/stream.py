@@ -71,16 +71,25 @@ class ClipStream(Dataset):
         records: of all data sets.
         order: see `RecordOrder`.
         mapper: record -> sample, with NumPy's, Python's or torch's global generators for what is random.
+        samples_per_record: positions that follow each other and show the same record.
 
     Attributes:
         seed: may be set until the first sample is asked for.
     """
 
-    def __init__(self, records: Sequence[Record], order: RecordOrder, mapper: Callable[[Record], dict], seed: int):
+    def __init__(
+        self,
+        records: Sequence[Record],
+        order: RecordOrder,
+        mapper: Callable[[Record], dict],
+        seed: int,
+        samples_per_record: int = 1,
+    ):
         self.records = records
         self.order = order
         self.mapper = mapper
         self.seed = seed
+        self.samples_per_record = samples_per_record
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         """The sample at a position. Where a frame of its record cannot be read, the next record that can be stands in,
@@ -89,7 +98,7 @@ class ClipStream(Dataset):
         Raises:
             BadImageError: no record can be read.
         """
-        index, unreadable = self.order.record(self.seed, position), []
+        index, unreadable = self.order.record(self.seed, position // self.samples_per_record), []
         while True:
             try:
                 with seeded(self.seed, position):

@@ -15,7 +15,7 @@ from .step import NotFiniteError
 
 logger = logging.getLogger(__name__)
 
-CLIP_KEYS = ("image", "file_names", "file_name", "video_id", "image_id", "height", "width", "length")
+CLIP_KEYS = ("image", "file_names", "file_name", "video_id", "image_id", "height", "width", "length", "identities")
 INSTANCE_FIELDS = ("gt_classes", "gt_ids")
 
 

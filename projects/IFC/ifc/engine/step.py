@@ -36,6 +36,7 @@ class StepSettings:
         seed: dropout follows from it, from the iteration and from the process.
         precision: of the network's products: "float32", "bfloat16", or "float16" with a loss scaler.
         accumulate: the number of parts in which a batch passes the network.
+        clips_per_video: clips in a row that stay in one part.
         ema_decay: of the averaged weights; 0 for none.
         max_skipped: steps in a row that may be left out because their losses are not finite.
         max_unreadable: records that may be unreadable.
@@ -44,6 +45,7 @@ class StepSettings:
     seed: int
     precision: str = "float32"
     accumulate: int = 1
+    clips_per_video: int = 1
     ema_decay: float = 0.0
     max_skipped: int = 0
     max_unreadable: float = math.inf
@@ -62,6 +64,7 @@ def step_settings(cfg: CfgNode, stream: ClipStream) -> StepSettings:
         seed=stream.seed,
         precision=precision,
         accumulate=cfg.SOLVER.ACCUMULATE,
+        clips_per_video=cfg.INPUT.CLIPS_PER_VIDEO,
         ema_decay=cfg.SOLVER.EMA_DECAY,
         max_skipped=cfg.SOLVER.MAX_SKIPPED_STEPS,
         max_unreadable=cfg.DATALOADER.MAX_UNREADABLE * len(stream.records),
@@ -164,12 +167,14 @@ class TrainingStep(TrainerBase):
         """Losses and metrics of a batch, without their graph; the gradients are with the parameters."""
         self.optimizer.zero_grad()
         torch.manual_seed(seed)
-        num_parts = min(self.settings.accumulate, len(batch))
+        size = self.settings.clips_per_video
+        num_videos = -(-len(batch) // size)
+        num_parts = min(self.settings.accumulate, num_videos)
         whole_batch = self.network.count_instances(batch) if num_parts > 1 else None
         dtype = getattr(torch, self.settings.precision)
         losses, metrics = {}, {}
         for part in range(num_parts):
-            clips = batch[part * len(batch) // num_parts : (part + 1) * len(batch) // num_parts]
+            clips = batch[size * (part * num_videos // num_parts) : size * ((part + 1) * num_videos // num_parts)]
             is_last = part == num_parts - 1 or self.network is self.model
             with contextlib.nullcontext() if is_last else self.model.no_sync():
                 with torch.autocast(self._device.type, dtype=dtype, enabled=dtype != torch.float32):
