@@ -54,6 +54,8 @@ def test_video_shows_the_first_video_of_the_seed(make_shapes, tmp_path):
         ("--seed -1 --output o --split val --videos 1", "seed: found -1"),
         ("--seed 1 --output o --split a/b --videos 1", "split: found 'a/b'"),
         ("--seed 1 --video v.mp4 --size 4 4", "height: found 4"),
+        ("--seed 1 --video v.mp4 --scenario rain", "scenario: found 'rain'"),
+        ("--seed 1 --video v.mp4 --absence 3 4", "absence: found (3, 4)"),
         ("--seed 1 --video v.mp4 --frame-rate 0", "'--frame-rate': found '0', expected"),
     ],
 )
@@ -75,3 +77,11 @@ def test_an_existing_split_is_replaced_only_on_request(make_shapes, tmp_path):
     assert json.loads((tmp_path / "val.json").read_text())["info"]["seed"] == 1
     make_shapes([*with_seed, "2", "--overwrite"])
     assert json.loads((tmp_path / "val.json").read_text())["info"]["seed"] == 2
+
+
+def test_a_scenario_is_that_of_the_library(make_shapes, tmp_path):
+    options = "--split val --videos 1 --length 20 --size 40 64 --seed 9 --scenario reentry --absence 3 4"
+    make_shapes(["--output", str(tmp_path / "tool"), *options.split()])
+    arguments = {"seed": 9, "image_size": (40, 64), "length": 20, "scenario": "reentry", "absence": (3, 4)}
+    expected = write_ytvis(tmp_path / "library", "val", 1, **arguments)
+    assert (tmp_path / "tool" / "val.json").read_bytes() == expected.read_bytes()

@@ -388,7 +388,7 @@ def test_color_hints_at_the_class_without_giving_it_away():
     nearest_is_own = []
     for class_id in range(len(CATEGORIES)):
         for _ in range(60):
-            pixels = objects.object_texture(rng, class_id, 16).reshape(-1, 3) / 255
+            pixels = objects.object_texture(rng, objects.class_hue(rng, class_id), 16).reshape(-1, 3) / 255
             x, y = pixels @ [1, -0.5, -0.5], pixels @ [0, 3**0.5 / 2, -(3**0.5) / 2]  # the color circle
             hue = np.arctan2(y.sum(), x.sum()) / (2 * np.pi) % 1
             nearest_is_own.append(round(hue * len(CATEGORIES)) % len(CATEGORIES) == class_id)

@@ -150,6 +150,13 @@ def shapes(
     length: Annotated[int, option("frames a video", "T")] = 24,
     size: Annotated[tuple[int, int], option("size of a frame", "H W")] = (128, 192),
     instances: Annotated[tuple[int, int], option("range of the number of instances in a video", "MIN MAX")] = (1, 5),
+    scenario: Annotated[
+        str, option("what makes the videos hard to track: occlusion, reentry, lookalikes, cuts; plain for nothing")
+    ] = "plain",
+    absence: Annotated[
+        tuple[int, int] | None,
+        option("range of the frames an object is out of sight", "MIN MAX", show_default="5 15"),
+    ] = None,
     output: Annotated[
         Path | None, option("folder of the data set; gets SPLIT.json and SPLIT/JPEGImages", "DIR")
     ] = None,
@@ -169,6 +176,11 @@ def shapes(
         ifc data shapes --output datasets/shapes --split train --videos 500 --seed 1 --coco
         ifc data shapes --output datasets/shapes --split val --videos 50 --seed 2 --coco
         ifc data shapes --video shapes.mp4 --length 60 --seed 3
+        ifc data shapes --output datasets/reentry --split val --videos 30 --seed 4 --length 40 --scenario reentry
+
+    The scenarios are those of what trackers fail at. occlusion: objects are hidden behind another one; reentry: they
+    leave the frame and come back; lookalikes: pairs of one class, size and color cross one another; cuts: the camera's
+    view jumps. --absence is for the first two. The annotations keep one id throughout.
 
     The result depends on the options' values only. Splits that must not share videos need different seeds.
     """
@@ -182,14 +194,15 @@ def shapes(
     from ..video import VideoWriter
     from ..ytvis.datasets.shapes import render_video, write_coco, write_ytvis
 
+    kind = {"num_instances": instances, "scenario": scenario, "absence": absence}
     if output is not None:
-        options = {"image_size": size, "length": length, "num_instances": instances, "num_workers": workers}
+        options = kind | {"image_size": size, "length": length, "num_workers": workers}
         options |= {"overwrite": overwrite, "show_progress": True}
         print(f"{write_ytvis(output, split, videos, seed=seed, **options)}: {videos} videos of {length} frames")
         if coco:
             print(write_coco(output, split, frame_stride=coco_stride))
     if video is not None:
-        rendered = render_video(seed, *size, length, num_instances=instances)
+        rendered = render_video(seed, *size, length, **kind)
         video.resolve().parent.mkdir(parents=True, exist_ok=True)
         with VideoWriter(video, frame_rate) as writer:
             for frame in rendered.frames:

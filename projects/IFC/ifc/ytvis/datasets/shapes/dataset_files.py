@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from ...files import whole_file, whole_folder, write_json
 from ...parallel import map_videos
 from ...tracked_video import NamedTrack, TrackedVideo, encode, ytvis_content
 from .objects import CATEGORIES
-from .rendering import check_at_least, check_video_arguments, render_video
+from .rendering import ShapesVideo, check_at_least, check_scenario, check_video_arguments, render_video
+from .scenarios import PLAIN
 
 FRAMES = "JPEGImages"  # folder of the frames in that of a split
 JPEG_QUALITY = 90
@@ -40,6 +42,8 @@ def write_ytvis(
     image_size: tuple[int, int] = (128, 192),
     length: int = 24,
     num_instances: int | tuple[int, int] = (1, 5),
+    scenario: str = PLAIN,
+    absence: tuple[int, int] | None = None,
     num_workers: int = 1,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -54,7 +58,7 @@ def write_ytvis(
         split: name of the split.
         num_videos: how many videos; they are the seed's first ones, so splits that must not share any need
             different seeds.
-        seed, length, num_instances: as for `render_video`.
+        seed, length, num_instances, scenario, absence: as for `render_video`.
         image_size: (height, width) of the frames in pixels.
         num_workers: number of processes that render; 1 works in this process. It does not change the result.
         overwrite: replace a split of that name, and remove the COCO annotations made from it.
@@ -71,6 +75,7 @@ def write_ytvis(
     check_at_least("num_videos", num_videos, 1)
     check_at_least("num_workers", num_workers, 1)
     instance_range = check_video_arguments(seed, *image_size, length, num_instances)
+    check_scenario(scenario, absence, length, instance_range)
     existing = [path for path in paths if path.exists()]
     if existing and not overwrite:
         raise FileExistsError(f"{existing[0]} exists already; ask for overwriting to replace split {split!r}")
@@ -78,10 +83,11 @@ def write_ytvis(
     with whole_folder(folder, replace=overwrite) as unfinished:
         images = unfinished / FRAMES
         images.mkdir()
-        write = partial(_write_video, images, seed, image_size, length, instance_range)
+        options = {"num_instances": instance_range, "scenario": scenario, "absence": absence}
+        write = partial(_write_video, images, partial(render_video, seed, *image_size, length, **options))
         bar, one_thread = split if show_progress else None, partial(cv2.setNumThreads, 1)
         with contextlib.closing(map_videos(write, range(num_videos), num_workers, bar, one_thread)) as videos:
-            content = _content(list(videos), seed)
+            content = _content(list(videos), {"seed": seed} | ({} if scenario == PLAIN else {"scenario": scenario}))
         # The annotation file goes first and comes last: where it is, the frames it names are there.
         ytvis_json.unlink(missing_ok=True)
         coco_json.unlink(missing_ok=True)
@@ -90,19 +96,12 @@ def write_ytvis(
     return ytvis_json
 
 
-def _write_video(
-    images: Path,
-    seed: int,
-    image_size: tuple[int, int],
-    length: int,
-    num_instances: tuple[int, int],
-    video_index: int,
-) -> TrackedVideo:
+def _write_video(images: Path, render: Callable[..., ShapesVideo], video_index: int) -> TrackedVideo:
     """Render one video and write its frames below `images`."""
-    video = render_video(seed, *image_size, length, num_instances=num_instances, video_index=video_index)
+    video = render(video_index=video_index)
     folder = f"{video_index:05d}"
     (images / folder).mkdir()
-    file_names = [f"{folder}/{frame:05d}.jpg" for frame in range(length)]
+    file_names = [f"{folder}/{frame:05d}.jpg" for frame in range(len(video.frames))]
     for file_name, frame in zip(file_names, video.frames, strict=True):
         encoded, content = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not encoded:
@@ -113,13 +112,13 @@ def _write_video(
         NamedTrack(names[class_id], [encode(mask) if mask.any() else None for mask in masks])
         for masks, class_id in zip(video.masks, video.class_ids, strict=True)
     ]
-    return TrackedVideo(file_names, image_size, tracks)
+    return TrackedVideo(file_names, video.frames.shape[1:3], tracks)
 
 
-def _content(videos: list[TrackedVideo], seed: int) -> dict[str, Any]:
+def _content(videos: list[TrackedVideo], settings: dict[str, Any]) -> dict[str, Any]:
     """What the annotation file holds."""
     content = ytvis_content(videos, {name: number for number, name in CATEGORIES.items()}, "")
-    content["info"] = {"description": "Synthetic videos of moving shapes", "seed": seed}
+    content["info"] = {"description": "Synthetic videos of moving shapes", **settings}
     content["categories"] = [category | {"supercategory": "shape"} for category in content["categories"]]
     return content
 

@@ -14,6 +14,8 @@ CATEGORIES: dict[int, str] = {1: "disk", 3: "square", 4: "triangle", 6: "star", 
 real data sets do, so that whoever confuses them with class ids finds out."""
 
 _TEXTURES = ("stripes", "checks", "dots", "gradient", "noise")
+TRAVELERS = 0.35
+"""Share of the objects of a plain video that leave the frame and come back, again and again."""
 _HUE_DEVIATION = 25 / 360  # of an object's hue from its class's; those of neighboring classes are 60 / 360 apart
 
 
@@ -64,9 +66,16 @@ OUTLINES: dict[str, tuple[np.ndarray, ...]] = {
 
 
 def sample_shapes(
-    rng: np.random.Generator, num_instances: tuple[int, int], image_size: tuple[int, int], times: np.ndarray
+    rng: np.random.Generator,
+    num_instances: tuple[int, int],
+    image_size: tuple[int, int],
+    times: np.ndarray,
+    travelers: float = TRAVELERS,
 ) -> list[Shape]:
-    """Draw the instances of a video, the rearmost first. The foremost one never leaves: no video is empty."""
+    """Draw the instances of a video, the rearmost first. The foremost one never leaves: no video is empty.
+
+    `travelers` is the share of the others that do, and come back.
+    """
     number = int(rng.integers(num_instances[0], num_instances[1] + 1))
     # The more there are, the smaller each is; below five pixels an outline is no more than a blot.
     scale = 0.5 * min(image_size) * max(0.5, 1 - 0.05 * (number - 1))
@@ -76,7 +85,7 @@ def sample_shapes(
             class_id = shapes[rng.integers(len(shapes))].class_id
         else:
             class_id = int(rng.integers(len(CATEGORIES)))
-        is_traveler = rng.uniform(0, 1) < 0.35 and index < number - 1
+        is_traveler = rng.uniform(0, 1) < travelers and index < number - 1
         radius = max(2.5, scale * rng.uniform(0.36, 0.64))
         shapes.append(sample_shape(rng, class_id, is_traveler, radius, image_size, times))
     return shapes
@@ -107,7 +116,7 @@ def sample_shape(
     return Shape(
         class_id=class_id,
         contours=tuple(OUTLINES.values())[class_id],
-        texture=object_texture(rng, class_id, min(512, max(16, math.ceil(2 * largest)))),
+        texture=object_texture(rng, class_hue(rng, class_id), min(512, max(16, math.ceil(2 * largest)))),
         centers=np.stack(coordinates, axis=1),
         radii=mean_radius * swell,
         angles=swing + spin * times,
@@ -134,9 +143,13 @@ def _traveler_path(rng: np.random.Generator, times: np.ndarray, extent: int, wid
     return wave(rng, times, center, amplitude, 2 * math.pi * amplitude / peak_speed)
 
 
-def object_texture(rng: np.random.Generator, class_id: int, size: int) -> np.ndarray:
+def class_hue(rng: np.random.Generator, class_id: int) -> float:
+    """Draw the hue of an object of a class; whole numbers are red."""
+    return class_id / len(CATEGORIES) + rng.normal(0, _HUE_DEVIATION)
+
+
+def object_texture(rng: np.random.Generator, hue: float, size: int) -> np.ndarray:
     """A pattern of two shades of one color, darker toward the rim. Shape (size, size, 3), uint8."""
-    hue = class_id / len(CATEGORIES) + rng.normal(0, _HUE_DEVIATION)
     bright = random_color(rng, hue, (0.65, 1.0), (0.7, 1.0))
     dark = random_color(rng, hue + rng.uniform(-0.06, 0.06), (0.65, 1.0), (0.3, 0.6))
     kind = _TEXTURES[rng.integers(len(_TEXTURES))]

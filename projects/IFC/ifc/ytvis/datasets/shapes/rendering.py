@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from .objects import Shape, sample_shapes
+from .scenarios import PLAIN, SCENARIOS
 from .scene import background, film
 
 MIN_IMAGE_SIDE = 16
@@ -43,6 +44,8 @@ def render_video(
     *,
     num_instances: int | tuple[int, int] = (1, 5),
     video_index: int = 0,
+    scenario: str = PLAIN,
+    absence: tuple[int, int] | None = None,
 ) -> ShapesVideo:
     """Render one video in memory.
 
@@ -53,6 +56,8 @@ def render_video(
         num_instances: how many instances the video has; a pair draws from that range, ends included. An instance that
             can be seen on no frame (always behind others or outside) is left out, so there may be fewer, never none.
         video_index: which of the seed's videos.
+        scenario: a name in `SCENARIOS`.
+        absence: range of the number of frames that an object is out of sight, for a scenario in which some are.
 
     Returns:
         The frames, masks and class ids. A frame on which fewer than 4 pixels (or 1/2000 of the frame, where that is
@@ -62,11 +67,13 @@ def render_video(
         ValueError: if an argument is out of range.
     """
     instance_range = check_video_arguments(seed, height, width, length, num_instances)
+    absence = check_scenario(scenario, absence, length, instance_range)
     check_at_least("video_index", video_index, 0)
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(video_index,))))
     image_size, times = (height, width), np.arange(length, dtype=np.float64)
     frames = background(rng, image_size, times)
-    shapes = sample_shapes(rng, instance_range, image_size, times)
+    shapes = sample_shapes(rng, instance_range, image_size, times, SCENARIOS[scenario].travelers)
+    shapes = SCENARIOS[scenario].stage(rng, shapes, frames, absence)
     masks = np.empty((len(shapes), length, height, width), dtype=bool)
     indices = np.arange(len(shapes), dtype=np.int16)[:, None, None]
     for time, frame in enumerate(frames):
@@ -91,12 +98,33 @@ def check_video_arguments(
     least = {"seed": (seed, 0), "height": (height, MIN_IMAGE_SIDE), "width": (width, MIN_IMAGE_SIDE)}
     for name, (value, minimum) in (least | {"length": (length, 1)}).items():
         check_at_least(name, value, minimum)
-    instance_range = (num_instances, num_instances) if isinstance(num_instances, int) else tuple(num_instances)
-    if len(instance_range) != 2:
-        raise ValueError(f"num_instances: found {num_instances!r}, expected a number or a pair (smallest, largest)")
-    check_at_least("num_instances", instance_range[0], 1)
-    check_at_least("num_instances", instance_range[1], instance_range[0])
-    return instance_range
+    return _check_range("num_instances", (num_instances,) * 2 if isinstance(num_instances, int) else num_instances)
+
+
+def check_scenario(
+    scenario: str, absence: tuple[int, int] | None, length: int, instance_range: tuple[int, int]
+) -> tuple[int, int] | None:
+    """Raise ValueError for a scenario that there is not, or that does not fit; give its absence."""
+    if scenario not in SCENARIOS:
+        raise ValueError(f"scenario: found {scenario!r}, expected one of {', '.join(SCENARIOS)}")
+    chosen = SCENARIOS[scenario]
+    if absence is not None and chosen.absence is None:
+        raise ValueError(f"absence: found {absence!r}, expected none, as no object is absent in scenario {scenario!r}")
+    absence = chosen.absence if absence is None else _check_range("absence", absence)
+    of_scenario = f" of scenario {scenario!r}"
+    check_at_least(f"num_instances{of_scenario}", instance_range[0], chosen.fewest)
+    if absence is not None:
+        of_scenario += f" with absences of up to {absence[1]} frames"
+    check_at_least(f"length{of_scenario}", length, chosen.shortest + (absence[1] if absence else 0))
+    return absence
+
+
+def _check_range(name: str, pair: Sequence[int]) -> tuple[int, int]:
+    if len(pair) != 2:
+        raise ValueError(f"{name}: found {pair!r}, expected a number or a pair (smallest, largest)")
+    check_at_least(name, pair[0], 1)
+    check_at_least(name, pair[1], pair[0])
+    return tuple(pair)
 
 
 def draw_shapes(frame: np.ndarray, shapes: Sequence[Shape], time: int) -> np.ndarray:
