@@ -24,5 +24,6 @@ clip_network = onnxruntime.InferenceSession(folder / "clip_network.onnx")
 frames = np.random.randint(0, 256, (5, 3, 96, 128), dtype=np.uint8)  # RGB
 features = frame_network.run(None, {"frames": frames})  # once for each frame of a video
 window = {value.name: feature[None] for value, feature in zip(clip_network.get_inputs(), features, strict=True)}
-logits, masks = clip_network.run(None, window)  # for each window of frames
-print(f"class logits {logits.shape} of queries, mask logits {masks.shape} of queries and frames")
+logits, masks, embeddings = clip_network.run(None, window)  # for each window of frames
+print(f"class logits {logits.shape} and embeddings {embeddings.shape} of queries,")
+print(f"mask logits {masks.shape} of queries and frames")

@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 
 from ..engine.model_folder import ONNX_FILES, TORCH_FILES, new_model_folder
 from ..inference import InferenceNetwork, InferenceSettings
-from ..inference.onnx_network import CLIP_INPUTS, CLIP_OUTPUTS, FRAME_INPUTS, FRAME_OUTPUTS, OnnxFunction
+from ..inference.onnx_network import CLIP_INPUTS, CLIP_OUTPUTS, EMBEDDINGS, FRAME_INPUTS, FRAME_OUTPUTS, OnnxFunction
 from ..meta_arch import Ifc
 from ..modeling import TimmBackbone
 from ..predictor import VideoSegmenter
@@ -38,7 +38,7 @@ _SIGNATURES = (
     _Signature(FRAME_INPUTS, FRAME_OUTPUTS, [{0: "frames", 2: "height", 3: "width"}]),
     _Signature(
         CLIP_INPUTS,
-        CLIP_OUTPUTS,
+        [*CLIP_OUTPUTS, EMBEDDINGS],
         [_CLIPS | {2: "h", 3: "w"}, _CLIPS, _CLIPS | {3: "h4", 4: "w4"}, _CLIPS | {3: "h3", 4: "w3"}],
     ),
 )

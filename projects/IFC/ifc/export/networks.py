@@ -43,14 +43,16 @@ class ClipNetwork(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, cells: Tensor, memory: Tensor, lateral4: Tensor, lateral3: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, cells: Tensor, memory: Tensor, lateral4: Tensor, lateral3: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """
         Args:
             cells (B, T, h, w, D), memory (B, T, M, D), lateral4 (B, T, D, h₄, w₄), lateral3 (B, T, D, h₃, w₃): of B
                 clips of T frames, from the frame network.
 
         Returns:
-            pred_logits (B, Q, C + 1), pred_masks (B, Q, T, h₃, w₃), see `ClipPrediction`.
+            pred_logits (B, Q, C + 1), pred_masks (B, Q, T, h₃, w₃), embeddings (B, Q, E), see `ClipPrediction`.
         """
         _, num_frames, *grid_size, dim = cells.shape
         tokens = torch.cat([cells.flatten(2, 3), memory], dim=2).flatten(0, 1)
@@ -59,4 +61,4 @@ class ClipNetwork(nn.Module):
         laterals = lateral4.flatten(0, 1), lateral3.flatten(0, 1)
         features = FrameFeatures(tokens, position, None, *laterals, tuple(grid_size))
         prediction = self.network.predict_clips(features, num_frames)
-        return prediction.pred_logits, prediction.pred_masks
+        return prediction.pred_logits, prediction.pred_masks, prediction.embeddings

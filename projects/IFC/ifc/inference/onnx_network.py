@@ -15,6 +15,7 @@ from ..ytvis.files import file_hash
 
 FRAME_INPUTS, FRAME_OUTPUTS = ["frames"], ["cells", "memory", "lateral4", "lateral3"]
 CLIP_INPUTS, CLIP_OUTPUTS = FRAME_OUTPUTS, ["pred_logits", "pred_masks"]
+EMBEDDINGS = "embeddings"  # the clip network's third output, which those lack that were exported before there was one
 
 
 class OnnxNetwork:
@@ -25,6 +26,7 @@ class OnnxNetwork:
 
     Attributes:
         weights: the first of them.
+        has_embeddings: whether predictions have them.
         weights_hash: the SHA-256 of both, one after the other.
 
     Raises:
@@ -36,7 +38,8 @@ class OnnxNetwork:
 
     def __init__(self, frame_network: str | os.PathLike, clip_network: str | os.PathLike):
         self._frame_network = OnnxFunction(frame_network, FRAME_INPUTS, FRAME_OUTPUTS)
-        self._clip_network = OnnxFunction(clip_network, CLIP_INPUTS, CLIP_OUTPUTS)
+        self._clip_network = OnnxFunction(clip_network, CLIP_INPUTS, CLIP_OUTPUTS, EMBEDDINGS)
+        self.has_embeddings = EMBEDDINGS in self._clip_network.outputs
         self.weights = os.fspath(frame_network)
         self.weights_hash = file_hash(frame_network, clip_network)
 
@@ -66,13 +69,17 @@ class OnnxFunction:
     Args:
         path: the file.
         inputs, outputs: the names that the network's must have.
+        optional: the name of one more output that it may have.
+
+    Attributes:
+        outputs: the names of those that it has.
 
     Raises:
         ImportError: without onnxruntime.
         OSError, ValueError: the file is missing, damaged, or has another network. The message names it.
     """
 
-    def __init__(self, path: str | os.PathLike, inputs: list[str], outputs: list[str]):
+    def __init__(self, path: str | os.PathLike, inputs: list[str], outputs: list[str], optional: str = ""):
         path = os.fspath(path)
         try:
             import onnxruntime
@@ -87,9 +94,9 @@ class OnnxFunction:
         except Exception as error:  # one kind for each of ONNX Runtime's states
             raise ValueError(f"{path}: expected a network in ONNX's format, found another file: {error}") from error
         found = [[value.name for value in values()] for values in (self._session.get_inputs, self._session.get_outputs)]
-        if found != [inputs, outputs]:
+        if found not in ([inputs, outputs], [inputs, [*outputs, optional]]):
             raise ValueError(f"{path}: found inputs and outputs {found}, expected {[inputs, outputs]}")
-        self._inputs = inputs
+        self._inputs, self.outputs = found
 
     def __call__(self, *inputs: Tensor) -> list[Tensor]:
         arrays = {name: tensor.numpy() for name, tensor in zip(self._inputs, inputs, strict=True)}
