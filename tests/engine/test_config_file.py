@@ -204,6 +204,7 @@ def test_config_file_cannot_run_code(tmp_path):
         ("MODEL.IFC.PRECISION", "float16"),
         ("SOLVER.COMPILE", "reduce-overhead"),
         ("MODEL.IFC.COMPILE", "fast"),
+        ("MODEL.IFC.TRACKER.ASSOCIATION", "embedding"),
         ("INPUT.FORMAT", "YUV"),
         ("INPUT.MIN_SIZE_TRAIN_SAMPLING", "by_clip"),
         ("INPUT.RANDOM_FLIP", "diagonal"),
@@ -220,6 +221,8 @@ def test_values_that_do_not_exist(tmp_path, key, value):
 CROP = ["INPUT.CROP.ENABLED", True, "INPUT.CROP.SIZE"]
 PIXELS = ["INPUT.CROP.TYPE", "absolute_range", *CROP]
 RANGE = ["INPUT.MIN_SIZE_TRAIN_SAMPLING", "range", "INPUT.MIN_SIZE_TRAIN"]
+TRACKER = "MODEL.IFC.TRACKER"
+EMBEDDING = [f"{TRACKER}.ASSOCIATION", "mask+embedding"]
 BY_CLIP = ["INPUT.MIN_SIZE_TRAIN_SAMPLING", "range_by_clip", "INPUT.MIN_SIZE_TRAIN"]
 
 
@@ -290,6 +293,15 @@ BY_CLIP = ["INPUT.MIN_SIZE_TRAIN_SAMPLING", "range_by_clip", "INPUT.MIN_SIZE_TRA
         (["SOLVER.MAX_SKIPPED_STEPS", -1], "0 or more"),
         (["SOLVER.KEEP_CHECKPOINTS", -1], "0 or more"),
         (["DATALOADER.MAX_UNREADABLE", 1.5], "a share, 0 to 1"),
+        ([f"{TRACKER}.MASK_WEIGHT", -1.0], "0 or more"),
+        ([f"{TRACKER}.EXEMPLARS", -1], "0 or more"),
+        ([f"{TRACKER}.MEMORY_TRACKS", -1], "0 or more"),
+        ([f"{TRACKER}.SIMILARITY", 1.5], "from 0 to 1"),
+        ([f"{TRACKER}.SIMILARITY", -0.5], "from 0 to 1"),
+        ([f"{TRACKER}.MOMENTUM", 0.0], "more than 0"),
+        ([f"{TRACKER}.MEMORY_FRAMES", 10], "0 with MODEL.IFC.TRACKER.ASSOCIATION 'mask'"),
+        ([*EMBEDDING, f"{TRACKER}.EMBEDDING_WEIGHT", 0.0], "more than 0 with"),
+        ([*EMBEDDING, f"{TRACKER}.MEMORY_FRAMES", 10, f"{TRACKER}.MEMORY_TRACKS", 0], "1 or more with"),
     ],
 )
 def test_values_out_of_range(tmp_path, opts, expected):

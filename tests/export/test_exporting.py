@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
+import onnx
 import pytest
 import torch
 from tiny_model import write_tiny_model
@@ -60,7 +61,8 @@ def assert_close(found, expected):
 def predict(network, images, num_clips):
     features = network.encode_frames(images)
     prediction = network.predict_clips(features, len(images) // num_clips)
-    return features.tokens, features.lateral4, features.lateral3, prediction.pred_logits, prediction.pred_masks
+    outputs = prediction.pred_logits, prediction.pred_masks, prediction.embeddings
+    return features.tokens, features.lateral4, features.lateral3, *outputs
 
 
 @pytest.mark.parametrize(("num_frames", "num_clips", "size"), CASES)
@@ -92,9 +94,11 @@ def test_torch_program_gives_what_pytorch_gives(tiny_files, tmp_path, capsys):
         assert_close((*features[2:], *outputs), predict(tiny.inference.network, images, num_clips)[1:])
 
 
-def test_video_gives_the_same_tracks(toy, onnx_folder, frames):
-    exported, expected = ifc.load(onnx_folder), toy(frames)
-    found = exported(frames)
+@pytest.mark.parametrize("association", ["mask", "mask+embedding"])
+def test_video_gives_the_same_tracks(onnx_folder, frames, association):
+    opts = ["MODEL.IFC.TRACKER.ASSOCIATION", association]
+    exported, toy = ifc.load(onnx_folder, opts=opts), ifc.load(device="cpu", precision="float32", opts=opts)
+    found, expected = exported(frames), toy(frames)
     assert len(found.tracks) == len(expected.tracks) > 2
     for track, other in zip(found.tracks, expected.tracks, strict=True):
         assert (track.label, track.score) == (other.label, pytest.approx(other.score, abs=1e-3))
@@ -164,6 +168,17 @@ def test_damaged_file_is_named(copy, harm, named):
     harm(copy / "clip_network.onnx")
     with pytest.raises((OSError, ValueError), match=named):
         ifc.load(copy)
+
+
+def test_network_exported_without_embeddings_joins_windows_by_masks_alone(copy, frames):
+    """As those of earlier versions are."""
+    path = copy / "clip_network.onnx"
+    network = onnx.load(path)
+    assert network.graph.output.pop().name == "embeddings"
+    onnx.save(network, path)
+    assert len(ifc.load(copy)(frames).tracks) > 2
+    with pytest.raises(ValueError, match="clip_network.onnx: found no output 'embeddings'"):
+        ifc.load(copy, opts=["MODEL.IFC.TRACKER.ASSOCIATION", "mask+embedding"])
 
 
 def test_exported_network_is_neither_exported_nor_saved(onnx_folder, tmp_path):

@@ -4,6 +4,7 @@
 Slow and with memory that grows with the square of the video's length: what the real tracker is measured against.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +13,13 @@ from scipy.optimize import linear_sum_assignment
 
 @dataclass(frozen=True)
 class Window:
-    """class_probs (I, C + 1) and mask_logits (I, T', h, w) of the frames first_frame, first_frame + 1, …"""
+    """class_probs (I, C + 1) and mask_logits (I, T', h, w) of the frames first_frame, first_frame + 1, …, and
+    embeddings (I, E) where they count."""
 
     first_frame: int
     class_probs: np.ndarray
     mask_logits: np.ndarray
+    embeddings: np.ndarray | None = None
 
     @property
     def frames(self) -> np.ndarray:
@@ -29,8 +32,14 @@ def window_starts(num_frames: int, window: int, stride: int) -> list[int]:
     return [*starts, max(num_frames - window, 0)]
 
 
-def track(windows: list[Window], num_frames: int) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+def track(
+    windows: list[Window], num_frames: int, rescore: Callable[[list[np.ndarray], np.ndarray], np.ndarray] | None = None
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """
+    Args:
+        rescore: the assignment so far and the scores by masks of the instances until then and the next window's (N, I)
+            → the scores of which those above 0 may match; None for those by masks.
+
     Returns:
         The instance of each window's instances; the instances' mean class probabilities (N, C + 1); their mean mask
         logits (N, V, h, w), NaN on a frame on which no window holds the instance.
@@ -59,9 +68,11 @@ def track(windows: list[Window], num_frames: int) -> tuple[list[np.ndarray], np.
                         holding += 1
                 scores[i, j] = total / (holding + 1e-6)
         scores[scores <= 0.05] = 0
+        if rescore is not None:
+            scores = rescore(assignment, scores)
         ids = np.full(len(window_probs), -1)
         for i, j in zip(*linear_sum_assignment(scores, maximize=True), strict=True):
-            if scores[i, j] > 0.05:
+            if scores[i, j] > 0:
                 ids[j] = i
         for j in range(len(window_probs)):
             if ids[j] < 0:
@@ -84,6 +95,9 @@ def random_windows(
 ) -> list[Window]:
     """Windows over objects that come and go: each window sees some of the objects, in any order, with noise."""
     num_objects, num_classes = int(rng.integers(0, 6)), 3
+    looks = rng.spawn(1)[0]  # whose numbers leave the others as they are
+    # Of some of the objects the same, so that they are mistaken for each other.
+    appearance, kinds = looks.normal(0, 1, (3, 8)), looks.integers(0, 3, num_objects)
     objects = rng.normal(-2, 4, (num_objects, num_frames, *mask_size))
     first = rng.integers(0, num_frames, num_objects)
     last = np.minimum(first + rng.integers(0, 2 * window + 1, num_objects), num_frames - 1)
@@ -94,5 +108,6 @@ def random_windows(
         rng.shuffle(present)
         logits = objects[present, start:end] + rng.normal(0, 1, (len(present), end - start, *mask_size))
         class_probs = rng.dirichlet(np.ones(num_classes + 1), len(present))
-        windows.append(Window(start, class_probs.astype(np.float32), logits.astype(np.float32)))
+        embeddings = appearance[kinds[present]] + looks.normal(0, 0.4, (len(present), 8))
+        windows.append(Window(start, *(x.astype(np.float32) for x in (class_probs, logits, embeddings))))
     return windows

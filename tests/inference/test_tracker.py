@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference.dense_tracker import Window, random_windows, track
 
+from ifc.inference import AssociationSettings
 from ifc.inference.live_instances import ClipInstances
 from ifc.inference.tracker import ClipTracker
 
@@ -24,14 +25,19 @@ def clip_of(window: Window, device: str = "cpu") -> ClipInstances:
         window.first_frame,
         torch.from_numpy(window.class_probs).to(device),
         torch.from_numpy(window.mask_logits).to(device),
+        None if window.embeddings is None else torch.from_numpy(window.embeddings).to(device),
     )
 
 
 def run_tracker(
-    windows: list[Window], window: int, num_frames: int, device: str = "cpu"
+    windows: list[Window],
+    window: int,
+    num_frames: int,
+    device: str = "cpu",
+    association: AssociationSettings | None = None,
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """The tracker's results in the form of `dense_tracker.track`, from what it hands out window by window."""
-    tracker = ClipTracker(window)
+    tracker = ClipTracker(window, association)
     assignment, released = [], []
     for item in windows:
         released.append(tracker.release(item.first_frame))

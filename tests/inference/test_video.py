@@ -10,11 +10,13 @@ import torch.nn.functional as F
 from inference.dense_tracker import Window, random_windows, track, window_starts
 from pycocotools import mask as coco_mask
 
-from ifc.inference import InferenceSettings, VideoInference, VideoPrediction
+from ifc.inference import AssociationSettings, InferenceSettings, VideoInference, VideoPrediction
+from ifc.inference.segmented_frame import with_classes
 from ifc.modeling.network import ClipPrediction, FrameFeatures
 
 FRAME_SHAPE = (3, 2, 2)
 OUTPUT_SIZE = (13, 17)
+MEMORY = AssociationSettings("mask+embedding", similarity=0.3, exemplars=1, memory_frames=6, memory_tracks=3)
 
 
 class FakeNetwork:
@@ -53,20 +55,22 @@ class FakeNetwork:
         # Every window has as many queries as the one with most instances needs.
         num_queries = 1 + 2 * max([len(window.class_probs) for window in self.windows.values()], default=0)
         predictions = [self._predict(clip, num_queries) for clip in clips]
-        return ClipPrediction(
-            torch.stack([p.pred_logits for p in predictions]), torch.stack([p.pred_masks for p in predictions])
-        )
+        parts = ("pred_logits", "pred_masks", "embeddings")
+        return ClipPrediction(*(torch.stack([getattr(p, part) for p in predictions]) for part in parts))
 
     def _predict(self, clip: list[int], num_queries: int) -> ClipPrediction:
         logits = torch.zeros(num_queries, 4)
         logits[:, -1] = 1
         masks = torch.full((num_queries, len(clip), 4, 5), 9.0)
+        embeddings = torch.full((num_queries, 8), torch.nan)
         if (window := self.windows.get(clip[0])) is not None:
             # Between the window's instances lie queries that say "no object".
             instances = slice(1, 2 * len(window.class_probs), 2)
             logits[instances] = torch.from_numpy(np.log(window.class_probs))
             masks[instances] = torch.from_numpy(window.mask_logits)
-        return ClipPrediction(logits, masks)
+            if window.embeddings is not None:
+                embeddings[instances] = torch.from_numpy(window.embeddings)
+        return ClipPrediction(logits, masks, embeddings)
 
 
 def engine_of(network: FakeNetwork, **settings) -> VideoInference:
@@ -82,7 +86,7 @@ def valid_windows(seed: int, num_frames: int, window: int, stride: int) -> list[
     windows = random_windows(np.random.default_rng(seed), num_frames, window, stride)
     valid = [item.class_probs.argmax(1) != item.class_probs.shape[1] - 1 for item in windows]
     return [
-        Window(item.first_frame, item.class_probs[rows], item.mask_logits[rows])
+        Window(item.first_frame, item.class_probs[rows], item.mask_logits[rows], item.embeddings[rows])
         for item, rows in zip(windows, valid, strict=True)
     ]
 
@@ -141,10 +145,14 @@ def test_equals_the_definition(num_frames, window, stride, seed, multi_cls_on):
             assert rle is None or mask.any()
 
 
-def test_cpu_merging_and_batches_do_not_change_the_result():
-    windows = valid_windows(3, 20, 5, 2)
+@pytest.mark.parametrize(
+    ("window", "stride", "association"), [(5, 2, AssociationSettings()), (5, 2, MEMORY), (4, 4, MEMORY), (1, 1, MEMORY)]
+)
+def test_cpu_merging_and_batches_do_not_change_the_result(window, stride, association):
+    windows = valid_windows(3, 20, window, stride)
+    settings = {"window": window, "clip_stride": stride, "association": association}
     results: list[VideoPrediction] = [
-        engine_of(FakeNetwork(windows), window=5, clip_stride=2, **options)(frames_of(20), OUTPUT_SIZE)
+        engine_of(FakeNetwork(windows), **settings, **options)(frames_of(20), OUTPUT_SIZE)
         for options in (
             {},
             {"merge_on_cpu": True},
@@ -156,6 +164,32 @@ def test_cpu_merging_and_batches_do_not_change_the_result():
     ]
     assert results[0].tracks
     assert all(result == results[0] for result in results)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("window", "stride"), [(4, 1), (3, 3), (1, 1)])
+@pytest.mark.parametrize("batch", [1, 3, 20])
+def test_stream_says_of_tracks_that_may_return_what_the_whole_video_does(window, stride, batch, seed):
+    """Each ends on a frame, and the classes of those on a frame are known, however long they were absent before."""
+    windows = valid_windows(seed, 20, window, stride)
+    engine = engine_of(FakeNetwork(windows), window=window, clip_stride=stride, association=MEMORY)
+    expected = engine(frames_of(20), OUTPUT_SIZE)
+    stream, waiting, classes, found = engine.stream(OUTPUT_SIZE), list(frames_of(20)), {}, []
+    while waiting:
+        output = stream.push(waiting[:batch])
+        del waiting[:batch]
+        found += with_classes(output, stream.running_instances(), classes, engine.settings, OUTPUT_SIZE, "abc")
+    found += with_classes(stream.finish(), None, classes, engine.settings, OUTPUT_SIZE, "abc")
+    assert [frame.index for frame in found] == list(range(20)) and not classes
+    ended = [(e.instance_id, label, score) for frame in found for e in frame.ended for label, score in e.tracks.items()]
+    tracks = [(track.instance_id, track.label, track.score) for track in expected.tracks]
+    assert sorted(ended) == tracks
+    masks = {track.instance_id: track.masks for track in expected.tracks}
+    for i, of_track in masks.items():
+        assert [frame.masks.get(i) for frame in found] == of_track
+    for frame in found:
+        gone = {ended.instance_id for earlier in found[: frame.index] for ended in earlier.ended}
+        assert not gone & set(frame.masks)
 
 
 @pytest.mark.parametrize(("window", "stride"), [(1, 1), (4, 1), (5, 3), (4, 4), (6, 5)])

@@ -55,6 +55,18 @@ def add_ifc_config(cfg: CN) -> None:
     )
     cfg.MODEL.IFC.APPLY_CLS_THRES = 0.01  # least class probability of a track
 
+    # How the tracker joins windows: by "mask", as published, or by "mask+embedding", which joins windows that share no
+    # frame (CLIP_STRIDE up to the window) and, with MEMORY_FRAMES, takes up the id of an object that was out of sight.
+    cfg.MODEL.IFC.TRACKER = CN()
+    cfg.MODEL.IFC.TRACKER.ASSOCIATION = "mask"
+    cfg.MODEL.IFC.TRACKER.MASK_WEIGHT = 1.0  # of the masks' soft IoU in the score of a track and an instance
+    cfg.MODEL.IFC.TRACKER.EMBEDDING_WEIGHT = 1.0  # of the embeddings' cosine, times the agreement of the classes
+    cfg.MODEL.IFC.TRACKER.SIMILARITY = 0.5  # least value of that product, -1 to 1, where masks cannot be compared
+    cfg.MODEL.IFC.TRACKER.MOMENTUM = 0.2  # weight of the newest embedding in a track's moving average
+    cfg.MODEL.IFC.TRACKER.EXEMPLARS = 0  # embeddings, least like each other, that are kept besides the average
+    cfg.MODEL.IFC.TRACKER.MEMORY_FRAMES = 0  # frames for which a track may be out of sight and come back; 0: none
+    cfg.MODEL.IFC.TRACKER.MEMORY_TRACKS = 100  # tracks out of sight that may come back: those that ended last
+
     # Speed of inference. Only PRECISION changes the result by more than float32's rounding.
     cfg.MODEL.IFC.PRECISION = "float32"  # "bfloat16", by autocast, or "auto": bfloat16 where the device is fast at it
     cfg.MODEL.IFC.COMPILE = ""  # a mode of torch.compile: "default", "reduce-overhead" (CUDA graphs), "max-autotune", …

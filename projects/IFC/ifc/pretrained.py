@@ -91,7 +91,13 @@ def _load_folder(path: Path, device: str | None, opts: Sequence[Any]) -> VideoSe
     ):
         if found != only:
             raise ValueError(f"{folder}: {key}: found {found!r}, expected {only!r}: an exported network knows no other")
-    return VideoSegmenter(cfg, classes, OnnxNetwork(*onnx_files))
+    network, association = OnnxNetwork(*onnx_files), cfg.MODEL.IFC.TRACKER.ASSOCIATION
+    if association != "mask" and not network.has_embeddings:
+        raise ValueError(
+            f"{onnx_files[1]}: found no output 'embeddings', expected one with MODEL.IFC.TRACKER.ASSOCIATION "
+            f"{association!r}: it was exported by an earlier version; export the model again"
+        )
+    return VideoSegmenter(cfg, classes, network)
 
 
 def _download(address: str) -> Path:

@@ -13,7 +13,7 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from ..data.augmentation import CROP_TYPES, EXTRA_AUGMENTATIONS, FLIP_STYLES, RESIZE_STYLES
 from ..data.image_mapper import PSEUDO_CLIPS
 from ..data.loaders import is_video_dataset
-from ..inference import COMPILE_MODES, CUDA_GRAPH_MODES, PRECISIONS
+from ..inference import ASSOCIATIONS, COMPILE_MODES, CUDA_GRAPH_MODES, PRECISIONS
 from ..modeling.checkpointing import CHECKPOINTED_PARTS
 from .optimizer import FULL_MODEL, OPTIMIZERS
 
@@ -26,6 +26,7 @@ def check_config(cfg: CfgNode) -> None:
     """
     _check_choices(cfg)
     _check_ranges(cfg)
+    _check_tracker(cfg)
     _check_input(cfg)
     _check_expected_results(cfg)
     _check_device(cfg)
@@ -46,6 +47,7 @@ def _check_choices(cfg: CfgNode) -> None:
         "MODEL.RESNETS.DEPTH": [18, 34, 50, 101, 152],
         "MODEL.IFC.PRECISION": PRECISIONS,
         "MODEL.IFC.COMPILE": ["", *COMPILE_MODES],
+        "MODEL.IFC.TRACKER.ASSOCIATION": ASSOCIATIONS,
         # A CUDA graph is recorded for each size of a batch's frames, of which training has too many.
         "SOLVER.COMPILE": ["", *(mode for mode in COMPILE_MODES if mode not in CUDA_GRAPH_MODES)],
         "INPUT.FORMAT": ["BGR", "RGB"],
@@ -105,6 +107,21 @@ def _check_ranges(cfg: CfgNode) -> None:
     num_datasets = len(cfg.DATASETS.TRAIN)
     expected = f"{num_datasets} numbers above 0, one for each of DATASETS.TRAIN, or none"
     _require(cfg, "DATASETS.TRAIN_RATIO", lambda x: len(x) in (0, num_datasets) and _are_within(x, above=0), expected)
+
+
+def _check_tracker(cfg: CfgNode) -> None:
+    """How windows are joined, of which most has no meaning without embeddings."""
+    tracker, key = cfg.MODEL.IFC.TRACKER, "MODEL.IFC.TRACKER."
+    not_negative = f"{key}MASK_WEIGHT {key}EMBEDDING_WEIGHT {key}EXEMPLARS {key}MEMORY_FRAMES {key}MEMORY_TRACKS"
+    _require(cfg, not_negative, lambda x: 0 <= x < math.inf, "a number, 0 or more")
+    _require(cfg, f"{key}SIMILARITY", lambda x: 0 <= x <= 1, "a number from 0 to 1")
+    _require(cfg, f"{key}MOMENTUM", lambda x: 0 < x <= 1, "more than 0, and at most 1")
+    if tracker.ASSOCIATION == "mask":
+        _require(cfg, f"{key}MEMORY_FRAMES", lambda x: x == 0, f"0 with {key}ASSOCIATION 'mask', which has no memory")
+    else:
+        _require(cfg, f"{key}EMBEDDING_WEIGHT", lambda x: x > 0, f"more than 0 with {key}ASSOCIATION 'mask+embedding'")
+    if tracker.MEMORY_FRAMES:
+        _require(cfg, f"{key}MEMORY_TRACKS", lambda x: x > 0, f"1 or more with {key}MEMORY_FRAMES above 0")
 
 
 def _is_pair(value: Any) -> bool:

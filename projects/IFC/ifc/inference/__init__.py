@@ -8,13 +8,15 @@ from .live_instances import FinishedInstances
 from .onnx_network import OnnxNetwork
 from .results import FrameMasks, Track, VideoPrediction
 from .segmented_frame import SegmentedFrame
-from .settings import InferenceSettings
+from .settings import ASSOCIATIONS, AssociationSettings, InferenceSettings
 from .video import StreamOutput, VideoInference
 
 __all__ = [
+    "ASSOCIATIONS",
     "COMPILE_MODES",
     "CUDA_GRAPH_MODES",
     "PRECISIONS",
+    "AssociationSettings",
     "FinishedInstances",
     "FrameMasks",
     "InferenceNetwork",

@@ -18,11 +18,13 @@ class ClipInstances:
         first_frame: index in the video of the window's first frame.
         class_probs: (I, C + 1) class probabilities, "no object" last.
         mask_logits: (I, T', h, w).
+        embeddings: (I, E), see `IfcNetwork.embed`; None where the tracker uses none.
     """
 
     first_frame: int
     class_probs: Tensor
     mask_logits: Tensor
+    embeddings: Tensor | None = None
 
     @property
     def end_frame(self) -> int:
@@ -86,7 +88,7 @@ class LiveInstances:
         self._logit_sum = clip.mask_logits.new_zeros((0, 0, *clip.mask_logits.shape[2:]), dtype=torch.float32)
 
     def add(self, clips: Sequence[ClipInstances], ids: Sequence[np.ndarray]) -> None:
-        """Add windows. Instance i of window n is `ids[n][i]`; ids that are not live are above all that were."""
+        """Add windows. Instance i of window n is `ids[n][i]`."""
         self._grow(np.union1d(self.ids, np.concatenate(ids)), max(clip.end_frame for clip in clips) - self.first_frame)
         rows = [np.searchsorted(self.ids, clip_ids) for clip_ids in ids]
         device_rows = self._on_device(np.concatenate(rows)).split([len(clip) for clip in clips])
@@ -128,10 +130,8 @@ class LiveInstances:
         if not ended.any():
             return None
         finished, kept = self._means(np.flatnonzero(ended)), np.flatnonzero(~ended)
-        self.ids, self._num_windows, self._end_frames = self.ids[kept], self._num_windows[kept], self._end_frames[kept]
-        self._frame_counts = self._frame_counts[kept]
-        device_rows = self._on_device(kept)
-        self._class_sum, self._logit_sum = self._class_sum[device_rows], self._logit_sum[device_rows]
+        self.ids = self.ids[kept]
+        self._take(kept)
         return finished
 
     def so_far(self) -> FinishedInstances | None:
@@ -139,15 +139,24 @@ class LiveInstances:
         return self._means(np.arange(len(self.ids))) if len(self.ids) else None
 
     def _grow(self, ids: np.ndarray, num_frames: int) -> None:
-        """Append instances and frames that no window holds yet."""
+        """Make room for instances and frames that no window holds yet; `ids` are all there are then."""
         new_ids = len(ids) - len(self.ids)
         new_frames = max(num_frames - self._frame_counts.shape[1], 0)
-        self.ids = ids
+        known_ids, self.ids = self.ids, ids
         self._num_windows = np.pad(self._num_windows, (0, new_ids))
         self._end_frames = np.pad(self._end_frames, (0, new_ids))
         self._frame_counts = np.pad(self._frame_counts, ((0, new_ids), (0, new_frames)))
         self._class_sum = F.pad(self._class_sum, (0, 0, 0, new_ids))
         self._logit_sum = F.pad(self._logit_sum, (0, 0, 0, 0, 0, new_frames, 0, new_ids))
+        if not np.array_equal(ids[: len(known_ids)], known_ids):  # an instance that was gone is back, among them
+            self._take(np.argsort(np.concatenate([known_ids, np.setdiff1d(ids, known_ids)])))
+
+    def _take(self, rows: np.ndarray) -> None:
+        """Keep these rows of all sums and counts, in this order."""
+        self._num_windows, self._end_frames = self._num_windows[rows], self._end_frames[rows]
+        self._frame_counts = self._frame_counts[rows]
+        device_rows = self._on_device(rows)
+        self._class_sum, self._logit_sum = self._class_sum[device_rows], self._logit_sum[device_rows]
 
     def _means(self, rows: np.ndarray) -> FinishedInstances:
         num_windows = self._on_device(self._num_windows[rows])

@@ -5,6 +5,38 @@ from dataclasses import dataclass
 
 from detectron2.config import CfgNode
 
+ASSOCIATIONS = ("mask", "mask+embedding")
+
+
+@dataclass(frozen=True)
+class AssociationSettings:
+    """What tells the clip tracker which instance of a window is which track. A config's values of these names, under
+    MODEL.IFC.TRACKER, are checked where it is read.
+
+    Attributes:
+        association: "mask": soft IoU on the frames that windows share, as published; nothing else counts.
+            "mask+embedding": also the cosine of embeddings, which joins windows that share no frame, too.
+        mask_weight, embedding_weight: of the two in the score of a pair.
+        similarity: smallest similarity, see `TrackMemory`, of a pair whose masks cannot be compared.
+        momentum: weight of the newest embedding in a track's average, above 0 and at most 1.
+        exemplars: embeddings, least like each other, that are kept of a track besides the average.
+        memory_frames: frames for which a track may be absent and return.
+        memory_tracks: the most tracks that are absent and may return; those that ended last.
+    """
+
+    association: str = "mask"
+    mask_weight: float = 1.0
+    embedding_weight: float = 1.0
+    similarity: float = 0.5
+    momentum: float = 0.2
+    exemplars: int = 0
+    memory_frames: int = 0
+    memory_tracks: int = 100
+
+    @property
+    def uses_embeddings(self) -> bool:
+        return self.association != "mask"
+
 
 @dataclass(frozen=True)
 class InferenceSettings:
@@ -22,6 +54,7 @@ class InferenceSettings:
         frames_per_batch: frames that pass the backbone together; 0 for as many as the device has room for.
         windows_per_batch: the most windows that pass the network together; 0 for as many as the device has room for.
             Halved when the device runs out of memory.
+        association: how the tracker joins windows.
     """
 
     window: int
@@ -33,6 +66,7 @@ class InferenceSettings:
     compile_mode: str = ""
     frames_per_batch: int = 0
     windows_per_batch: int = 0
+    association: AssociationSettings = AssociationSettings()
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "InferenceSettings":
@@ -48,4 +82,5 @@ class InferenceSettings:
             compile_mode=ifc.COMPILE,
             frames_per_batch=ifc.FRAMES_PER_BATCH,
             windows_per_batch=ifc.WINDOWS_PER_BATCH,
+            association=AssociationSettings(**{key.lower(): value for key, value in ifc.TRACKER.items()}),
         )

@@ -97,7 +97,7 @@ class VideoStream:
         self._engine = engine
         self._settings = engine.settings
         self._output_size = output_size
-        self._tracker = ClipTracker(engine.settings.window)
+        self._tracker = ClipTracker(engine.settings.window, engine.settings.association)
         self._features = _FeatureBuffer()
         self._frame_shape: torch.Size | None = None
         self._num_frames = 0  # pushed so far
@@ -146,7 +146,10 @@ class VideoStream:
             self._next_regular_start(), self._num_frames - self._settings.window + 1, self._settings.clip_stride
         )
         self._run_windows(starts, self._settings.window)
-        return self._release(self._earliest_next_start())
+        before = self._earliest_next_start()
+        if self._settings.association.uses_embeddings:  # tracks that may return end with the video: on its last frame
+            before = min(before, self._num_frames - 1)
+        return self._release(before)
 
     @torch.no_grad()
     def finish(self) -> StreamOutput:
@@ -223,14 +226,12 @@ class VideoStream:
         index = tuple(  # (I,) windows, queries
             torch.from_numpy(x).to(logits.device, non_blocking=True) for x in np.nonzero(is_instance)
         )
-        class_probs, mask_logits = logits[index].softmax(-1), prediction.pred_masks[index]  # (I, C + 1), (I, T', h, w)
-        if self._settings.merge_on_cpu:
-            class_probs, mask_logits = class_probs.cpu(), mask_logits.cpu()
+        parts = [logits[index].softmax(-1), prediction.pred_masks[index]]  # (I, C + 1), (I, T', h, w)
+        if self._settings.association.uses_embeddings:
+            parts.append(prediction.embeddings[index])  # (I, E)
         counts = is_instance.sum(1).tolist()
-        return [
-            ClipInstances(start, probs, masks)
-            for start, probs, masks in zip(starts, class_probs.split(counts), mask_logits.split(counts), strict=True)
-        ]
+        splits = [(part.cpu() if self._settings.merge_on_cpu else part).split(counts) for part in parts]
+        return [ClipInstances(*window) for window in zip(starts, *splits, strict=True)]
 
     def _release(self, before: int | None) -> StreamOutput:
         """Take from the tracker what is final if no later window holds a frame before `before`; None: no later one."""
