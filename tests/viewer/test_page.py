@@ -198,6 +198,16 @@ def test_the_timeline_shows_where_a_track_is_absent_and_seeks(folder, open_page)
     seen = [span.bounding_box() for span in bar.locator(".seen").all()]
     edges = [round(T * (x - box["x"]) / box["width"]) for part in seen for x in (part["x"], part["x"] + part["width"])]
     assert edges == [0, 5, 10, 20]
+    (absent,) = bar.locator(".absent").all()
+    span = absent.bounding_box()
+    assert [round(T * (x - box["x"]) / box["width"]) for x in (span["x"], span["x"] + span["width"])] == [5, 10]
+    fills = [
+        part.evaluate("part => getComputedStyle(part).backgroundColor") for part in (bar.locator(".seen").first, absent)
+    ]
+    assert "rgba(0, 0, 0, 0)" == fills[1] != fills[0]  # see-through but for its dashes
+    seconds = f"{TIMES[10] - TIMES[5]:.2f} s"
+    assert absent.get_attribute("title") == f"absent for 5 frames ({seconds}), from 5 to 9"
+    assert page.locator("#tracks .absent").count() == 1  # the third track begins late, which is none
     bar.click(position={"x": box["width"] * 12.5 / T, "y": 5})
     at_frame(page, 12)
     page.locator("#scrubber").fill("3")

@@ -139,6 +139,20 @@ def test_trail_follows_the_centers_and_fades():
     assert away[x - 5] > away[x - 80] > away[x - 200] > 0
 
 
+def test_who_returns_has_its_color_and_no_trail_across_its_absence():
+    drawer = TrackDrawer(HEIGHT, WIDTH, DrawingStyle(trails=True, labels=False, contours=False))
+    for x in (*range(50, 110, 6), *[None] * 7, *range(350, 410, 6)):
+        seen = [] if x is None else [DrawnObject(7, "cat #7", encoded(box_mask(180, x - 20, 221, x + 21)))]
+        drawn = drawer.draw(FRAME, seen)
+        assert x is not None or not changed(drawn).any()
+    inside = box_mask(180, x - 20, 221, x + 21) == 1
+    alone = draw([DrawnObject(7, "cat #7", encoded(inside))], FRAME, labels=False, contours=False)
+    np.testing.assert_array_equal(drawn[183, x - 18 : x + 18], alone[183, x - 18 : x + 18])
+    columns = np.flatnonzero((changed(drawn) & ~inside).any(axis=0))
+    assert np.isin([60, 100, 360], columns).all(), "both parts of its way"
+    assert not ((columns > 108) & (columns < 346)).any()
+
+
 def test_outline_runs_along_the_frame_edge_and_holes():
     mask = box_mask(0, 0, HEIGHT, WIDTH)
     mask[150:250, 200:300] = 0

@@ -171,7 +171,9 @@ class Viewer {
       const label = element("label", { title: track.note }, ...parts);
       const bar = element("div", { className: "bar" });
       bar.style.setProperty("--color", `rgb(${track.color})`);
-      bar.append(...this.marks("seen", track.seen), ...this.marks("wrong", track.wrong));
+      const absences = this.marks("absent", track.seen.slice(1, -1)); // between two times that it is seen
+      absences.forEach((mark, k) => (mark.title = this.absence(...track.seen.slice(2 * k + 1, 2 * k + 3))));
+      bar.append(...this.marks("seen", track.seen), ...absences, ...this.marks("wrong", track.wrong));
       bar.addEventListener("click", (event) => this.seekTo(event, bar));
       this.trackRows.push(element("li", {}, label, bar));
     });
@@ -191,6 +193,12 @@ class Viewer {
       Object.assign(made.style, { left: place(first), width: place(spans[i + 1] - first) });
       return [made];
     });
+  }
+
+  /** How long a track is not seen that was last seen before frame `first` and is seen again on frame `end`. */
+  absence(first, end) {
+    const seconds = (data.times[end] - data.times[first]).toFixed(2);
+    return `absent for ${end - first} ${end - first === 1 ? "frame" : "frames"} (${seconds} s), from ${first} to ${end - 1}`;
   }
 
   seekTo(event, bar) {

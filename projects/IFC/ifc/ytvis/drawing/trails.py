@@ -14,7 +14,7 @@ _STEPS = 4  # of its opacity
 
 
 class Trails:
-    """The last centers of tracks, drawn as lines that fade with age.
+    """The last centers of tracks, drawn as lines that fade with age, and break where a track was not seen.
 
     Args:
         thickness: of the lines, in pixels.
@@ -44,14 +44,15 @@ class Trails:
     def _draw(self, canvas: np.ndarray, points: list[tuple[int, Point]], color: Color) -> None:
         for step in range(_STEPS):
             newest = self._frame - _FRAMES + (step + 1) * _FRAMES // _STEPS
-            part = [point for frame, point in points if newest - _FRAMES // _STEPS <= frame <= newest]
+            part = [point for point in points if newest - _FRAMES // _STEPS <= point[0] <= newest]
             if len(part) < 2:
                 continue
-            line = np.round(part).astype(np.int32)
+            frames, places = zip(*part, strict=True)
+            line, returns = np.round(places).astype(np.int32), np.flatnonzero(np.diff(frames) > 1) + 1
             left, top = np.maximum(line.min(axis=0) - self._thickness, 0)
             right, bottom = line.max(axis=0) + self._thickness + 1
             region = canvas[top:bottom, left:right]
             drawn = region.copy()
-            cv2.polylines(drawn, [line - (left, top)], False, color, self._thickness, cv2.LINE_AA)
+            cv2.polylines(drawn, np.split(line - (left, top), returns), False, color, self._thickness, cv2.LINE_AA)
             opacity = (step + 1) / _STEPS
             cv2.addWeighted(drawn, opacity, region, 1 - opacity, 0, dst=region)
