@@ -24,6 +24,7 @@ from .program import (
     say,
     switch,
 )
+from .returning import returning
 
 CASES = ("crowded", "long", "validation")
 CONFIG_KEYS = {"window": "INPUT.SAMPLING_FRAME_NUM", "stride": "MODEL.IFC.CLIP_STRIDE", "device": "MODEL.DEVICE"}
@@ -262,6 +263,9 @@ def gpu_report(
     command = f"ifc benchmark gpu-report --minutes {minutes:g} --device {device} --output report"
     make_report(STEPS, settings, minutes, output, command, say)
     print(output / "report.md")
+
+
+app.command("returning", context_settings=KEYS_LAST)(returning)
 
 
 @app.command(cls=SeveralValues)
