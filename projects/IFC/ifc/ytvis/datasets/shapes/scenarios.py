@@ -113,17 +113,18 @@ def _lookalikes(
 ) -> list[Shape]:
     """Pairs of one class, size and color cross each other's way, again and again."""
     length, height, width = frames.shape[:3]
-    moved, times = list(shapes), np.arange(length)
-    for index in range(0, len(shapes) - 1, 2):
+    moved, times, num_pairs = list(shapes), np.arange(length), len(shapes) // 2
+    for pair in range(num_pairs):
+        index = 2 * pair
         first = shapes[index]
         hue, size = class_hue(rng, first.class_id), len(first.texture)
         angle, period = rng.uniform(-0.5, 0.5), rng.uniform(28, 48)
         crossing = length * rng.uniform(0.25, 0.75)
         swing = width * rng.uniform(0.2, 0.32) * np.sin(2 * math.pi * (times - crossing) / period)
-        center = np.array([width, height]) * rng.uniform(0.4, 0.6, 2)
+        center = width * rng.uniform(0.4, 0.6), height * ((pair + 1) / (num_pairs + 1) + rng.uniform(-0.1, 0.1))
         along = np.array([math.cos(angle), math.sin(angle)])
-        across = 0.25 * first.radii.mean() * np.array([-along[1], along[0]])
-        way = swing[:, None] * along + across
+        across = np.array([-along[1], along[0]])
+        way = swing[:, None] * along + 0.25 * first.radii.mean() * across
         for place, sign in ((index, 1), (index + 1, -1)):
             texture = object_texture(rng, hue + rng.normal(0, _PAIR_DEVIATION), size)
             own = {"angles": shapes[place].angles, "texture": texture, "centers": center + sign * way}
