@@ -31,7 +31,9 @@ def _evaluate_in_two_processes(gt_file, results_file, output_dir):
     program = str(Path(__file__).with_name("evaluate_share.py"))
     arguments = ["2", str(output_dir / "rendezvous"), gt_file, results_file, str(output_dir)]
     processes = [
-        subprocess.Popen([sys.executable, program, rank, *arguments], stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-X", "faulthandler", program, rank, *arguments], stderr=subprocess.PIPE, text=True
+        )
         for rank in ("0", "1")
     ]
     try:

@@ -17,6 +17,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from ..ytvis.files import in_a_line
+
 MENDABLE = (BrokenProcessPool, ImportError, OSError, ValueError)
 """What a user can mend: ends a program with one line. Anything else is a fault of the program, shown with its path."""
 
@@ -31,7 +33,7 @@ def one_clear_error(kinds: tuple[type[Exception], ...] = MENDABLE) -> Iterator[N
         yield
     except kinds as error:
         mend = ": `ifc install-detectron2` installs it" if getattr(error, "name", None) == "detectron2" else ""
-        sys.exit("error: " + " ".join(str(error).split()) + mend)
+        sys.exit(f"error: {in_a_line(error)}{mend}")
 
 
 def print_anything() -> None:

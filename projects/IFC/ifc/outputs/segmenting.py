@@ -11,14 +11,14 @@ from typing import Any
 from ..predictor import VideoSegmenter
 from ..video import FrameSource, open_frames
 from ..video.addresses import HTTP, scheme
-from ..ytvis.files import make_writable_folder
+from ..ytvis.files import in_a_line, make_writable_folder
 from ..ytvis.folder_lock import FolderInUseError, FolderLock
 from ..ytvis.segmented_video import BROKEN, CRASHED, FINISHED, INTERRUPTED, RUNNING
 from . import manifest, publishing
 from .manifest import Outcome
 from .naming import Folders
 from .settings import SegmentSettings
-from .video_run import FAILURES, Progress, VideoRun, in_a_line
+from .video_run import FAILURES, Progress, VideoRun
 
 
 def segment_videos(

@@ -23,6 +23,7 @@ from ..predictor import VideoSegmenter
 from ..video import FrameSource, TimedFrame, VideoReadError
 from ..video.live import as_they_come
 from ..video.read_ahead import FRAMES_AHEAD, read_ahead
+from ..ytvis.files import in_a_line
 from ..ytvis.segmented_video import BROKEN, FINISHED, INTERRUPTED, RUNNING
 from . import manifest, publishing
 from .cutouts import PngCutouts, WebmCutouts
@@ -225,11 +226,3 @@ class VideoRun:
     def _say(self, error: BaseException) -> str:
         """With the names that files have in the end."""
         return in_a_line(error).replace(f"{self._part}{os.sep}", f"{self._folder}{os.sep}")
-
-
-def in_a_line(error: BaseException) -> str:
-    """What is wrong, with the file."""
-    text = str(error)
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        text = f"{error.filename}: {error.strerror}"
-    return " ".join(text.split())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading json that others wrote, and writing files whole or not at all."""
+"""Reading json that others wrote, writing files whole or not at all, and saying what was wrong with one."""
 
 import contextlib
 import hashlib
@@ -190,3 +190,11 @@ def load_json(source: Any, description: str) -> tuple[str, Any]:
     if not isinstance(source, str | os.PathLike):
         return description, source
     return os.fspath(source), read_json(source)
+
+
+def in_a_line(error: BaseException) -> str:
+    """What is wrong, with the file."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        text = f"{error.filename}: {error.strerror}"
+    return " ".join(text.split())
