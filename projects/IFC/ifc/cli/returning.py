@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ..ytvis.datasets.shapes import SCENARIOS
 from ..ytvis.files import make_writable_folder
-from .program import ConfigFile, ConfigKeys, non_negative, one_clear_error, one_of, option, positive, probability, say
+from .program import ConfigFile, ConfigKeys, non_negative, one_clear_error, option, positive, probability, say
 
 SEEDS = (101, 102, 103)
 UNCHANGED = "as configured"
@@ -31,9 +30,7 @@ def returning(
         list[str],
         typer.Option("--variant", parser=variant, metavar='"NAME: KEY VALUE ..."', help="config; may be repeated"),
     ] = (),
-    scenario: Annotated[
-        list[str], option("of ifc data shapes; may be repeated", "NAME", one_of(*SCENARIOS), show_default="all")
-    ] = tuple(SCENARIOS),
+    scenario: Annotated[list[str], option("of ifc data shapes; may be repeated (default: all)", "NAME")] = (),
     seed: Annotated[list[int], option("of videos; may be repeated", "N", non_negative)] = SEEDS,
     videos: Annotated[int, option("of each scenario and seed", "N", positive)] = 30,
     length: Annotated[int, option("frames of a video", "T", positive)] = 40,
@@ -55,10 +52,12 @@ def returning(
 
     from ..benchmark.measuring import machine
     from ..benchmark.returning import Settings, compare
+    from ..ytvis.datasets.shapes import SCENARIOS
 
     if threads is not None:
         torch.set_num_threads(threads)
     make_writable_folder(output, "--output")
     settings = Settings(videos, length, score=score)
     named = dict(variants) or {UNCHANGED: []}
-    print(f"{machine()}\n\n{compare(output, config_file, weights, named, opts, scenario, seed, settings, say)}")
+    text = compare(output, config_file, weights, named, opts, scenario or SCENARIOS, seed, settings, say)
+    print(f"{machine()}\n\n{text}")
