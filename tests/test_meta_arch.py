@@ -12,7 +12,7 @@ from detectron2.structures import BitMasks, Instances
 from ifc import add_ifc_config
 
 
-def tiny_model(compile_mode="", depth=50, **changes):
+def tiny_model(compile_mode="", depth=50, norm="FrozenBN", appearance=(), **changes):
     cfg = get_cfg()
     add_ifc_config(cfg)
     cfg.MODEL.META_ARCHITECTURE = "Ifc"
@@ -23,14 +23,15 @@ def tiny_model(compile_mode="", depth=50, **changes):
     resnets.DEPTH, cfg.SOLVER.COMPILE = depth, compile_mode
     resnets.STEM_OUT_CHANNELS, resnets.WIDTH_PER_GROUP, resnets.RES2_OUT_CHANNELS = 8, 8, 64 if depth == 18 else 16
     ifc.NUM_CLASSES, ifc.HIDDEN_DIM, ifc.NHEADS, ifc.DIM_FEEDFORWARD, ifc.NUM_OBJECT_QUERIES = 3, 32, 4, 64, 6
-    ifc.DROPOUT = 0.0
+    ifc.DROPOUT, resnets.NORM = 0.0, norm
+    ifc.APPEARANCE.merge_from_list(list(appearance))
     for key, value in changes.items():
         setattr(ifc, key, value)
     torch.manual_seed(0)
     return build_model(cfg)
 
 
-def clip(num_frames: int, size: tuple[int, int], num_instances: int = 2) -> dict:
+def clip(num_frames: int, size: tuple[int, int], num_instances: int = 2, video: int = 0) -> dict:
     frames, instances = [], []
     for _ in range(num_frames):
         frames.append(torch.randint(256, (3, *size), dtype=torch.uint8))
@@ -38,7 +39,8 @@ def clip(num_frames: int, size: tuple[int, int], num_instances: int = 2) -> dict
         frame.gt_classes, frame.gt_ids = torch.arange(num_instances) % 3, torch.arange(num_instances)
         frame.gt_masks = BitMasks(torch.rand(num_instances, *size) > 0.5)
         instances.append(frame)
-    return {"image": frames, "instances": instances}
+    identities = [(video, instance) for instance in range(num_instances)]
+    return {"image": frames, "instances": instances, "identities": identities}
 
 
 def test_training_returns_weighted_losses_alone_and_reaches_every_parameter():
@@ -51,6 +53,38 @@ def test_training_returns_weighted_losses_alone_and_reaches_every_parameter():
     assert not any(metric.requires_grad for metric in model.metrics.values())
     without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert without == []
+
+
+@pytest.mark.parametrize("videos", [(0, 0, 1), (0, 1, 2)])
+def test_an_appearance_head_is_trained_with_all_else(videos):
+    """Whether there are two clips of a video or not: what has no gradient would stop DistributedDataParallel."""
+    model = tiny_model(appearance=["DIM", 8, "POOLED", True]).train()
+    losses = model([clip(2, (40, 50), video=video) for video in videos])
+    assert losses["loss_appearance"].item() > 0 if videos[1] == 0 else losses["loss_appearance"].item() == 0
+    alone = torch.autograd.grad(losses["loss_appearance"], model.detr.query_embed.weight, retain_graph=True)
+    assert alone[0].any() == (videos[1] == 0)
+    sum(losses.values()).backward()
+    assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+    assert all(p.grad.any() == (videos[1] == 0) for p in model.detr.appearance.parameters())
+
+
+def test_an_appearance_head_alone_leaves_the_rest_as_it_is():
+    """Also the statistics of batch norm, and the masks: there is nothing else to train, and so no other loss."""
+    head = ["DIM", 8, "POOLED", True]
+    model, whole = (tiny_model(norm="BN", appearance=[*head, "ONLY", only]).train() for only in (True, False))
+    whole.load_state_dict(model.state_dict())
+    before = copy.deepcopy(model.state_dict())
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert trained == [name for name in before if name.startswith("detr.appearance.")]
+    batch = [clip(2, (40, 50)), clip(2, (40, 50))]
+    optimizer = torch.optim.SGD((p for p in model.parameters() if p.requires_grad), lr=0.1)
+    first = model(batch)
+    first["loss_appearance"].backward()
+    optimizer.step()
+    assert first.keys() == {"loss_appearance"} and model(batch)["loss_appearance"] < first["loss_appearance"]
+    assert {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])} == {*trained}
+    whole(batch)
+    assert any(not torch.equal(value, before[name]) for name, value in whole.state_dict().items())  # which a test sees
 
 
 def test_losses_of_parts_add_up_to_those_of_the_batch():
@@ -109,12 +143,14 @@ def test_compiled_network_learns_the_same_and_is_not_compiled_for_every_size(tra
 
 def test_losses_are_computed_outside_autocast():
     """In half precision the matching's sums over a large frame's pixels overflow."""
-    model = tiny_model().train()
-    lowered = []
-    model.criterion.register_forward_pre_hook(lambda *_: lowered.append(torch.is_autocast_enabled("cpu")))
+    model = tiny_model(appearance=["DIM", 8, "POOLED", True]).train()
+    seen = []
+    model.criterion.register_forward_pre_hook(
+        lambda _, args: seen.append((torch.is_autocast_enabled("cpu"), args[0].pixels.dtype, args[3].dtype))
+    )
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses = model([clip(2, (40, 50))])
-    assert lowered == [False]
+    assert seen == [(False, torch.bfloat16, torch.float32)]
     assert all(torch.isfinite(loss) for loss in losses.values())
 
 

@@ -218,6 +218,12 @@ def test_batch_that_the_processes_cannot_share(cfg, tiny, register, monkeypatch)
         train_on(cfg, register(tiny))
 
 
+def test_an_appearance_head_without_pairs_to_learn_from(cfg, tiny, register):
+    cfg.MODEL.IFC.APPEARANCE.DIM = 8
+    with pytest.raises(ValueError, match=r"^INPUT.CLIPS_PER_VIDEO: found 1, expected 2 .*MODEL.IFC.APPEARANCE.DIM"):
+        train_on(cfg, register(tiny))
+
+
 @pytest.mark.parametrize("num_classes", [1, 3])
 def test_number_of_classes(cfg, tiny, register, register_coco, num_classes):
     cfg.MODEL.IFC.NUM_CLASSES = num_classes

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints of every origin, damaged and hostile files, and saving."""
 
+import copy
 import logging
 import os
 import pickle
@@ -15,7 +16,7 @@ from detectron2.modeling import build_model
 from engine.tiny import tiny_config, tiny_model
 from golden.models import golden_config
 
-from ifc.engine import IfcCheckpointer
+from ifc.engine import IfcCheckpointer, WholeCheckpointer
 
 R101 = ["MODEL.RESNETS.DEPTH", 101, "MODEL.RESNETS.STRIDE_IN_1X1", True, "MODEL.RESNETS.NORM", "FrozenBN"]
 R50 = ["MODEL.RESNETS.NORM", "FrozenBN"]
@@ -90,6 +91,44 @@ def test_other_number_of_classes_leaves_the_class_heads_last_layer_fresh(tmp_pat
     assert own["criterion.empty_weight"].tolist() == pytest.approx([1.0] * 40 + [0.1])
     for name in own.keys() - CLASS_HEAD - {"criterion.empty_weight"}:
         assert torch.equal(own[name], coco[name]), name
+
+
+HEAD = ["MODEL.IFC.APPEARANCE.DIM", 8]
+
+
+@pytest.mark.parametrize("num_classes", [6, 5])
+def test_training_starts_an_appearance_head_that_the_checkpoint_lacks(tmp_path, log, num_classes):
+    """Also where the classes are others."""
+    weights = make_model(tmp_path, "MODEL.IFC.NUM_CLASSES", num_classes, seed=1).state_dict()
+    torch.save({"model": weights}, tmp_path / "model.pth")
+    model = make_model(tmp_path, *HEAD)
+    fresh = copy.deepcopy(model.detr.appearance.state_dict())
+    load(model, tmp_path / "model.pth")
+    assert len(log) == (1 if num_classes == 6 else 2) and "detr.appearance" in log[-1] and "fresh" in log[-1]
+    assert all(torch.equal(value, fresh[name]) for name, value in model.detr.appearance.state_dict().items())
+    assert torch.equal(model.detr.query_embed.weight, weights["detr.query_embed.weight"])
+
+
+def test_inference_without_the_appearance_head_that_the_config_asks_for(tmp_path, log):
+    """The decoder's states serve if the config allows that; parts of a head, or another one, never do."""
+    bare, whole = (make_model(tmp_path, *opts, seed=1).state_dict() for opts in ([], HEAD))
+    assert bare.keys() == {name for name in whole if not name.startswith("detr.appearance.")}
+    other = make_model(tmp_path, "MODEL.IFC.APPEARANCE.DIM", 4, seed=1).state_dict()
+    for name, weights in (("bare", bare), ("whole", whole), ("other", other)):
+        torch.save({"model": weights}, tmp_path / f"{name}.pth")
+    with pytest.raises(ValueError, match=r"bare.pth: .*MODEL.IFC.APPEARANCE.DIM.*MODEL.IFC.APPEARANCE.ALLOW_MISSING"):
+        WholeCheckpointer(make_model(tmp_path, *HEAD)).load(str(tmp_path / "bare.pth"))
+    model = make_model(tmp_path, *HEAD, "MODEL.IFC.APPEARANCE.ALLOW_MISSING", True).eval()
+    with pytest.raises(ValueError, match="other.pth: expected a checkpoint of this config's model"):
+        WholeCheckpointer(model).load(str(tmp_path / "other.pth"))
+    WholeCheckpointer(model).load(str(tmp_path / "whole.pth"))
+    features = model.detr.encode_frames(torch.rand(2, 3, 32, 48))
+    assert model.detr.predict_clips(features, 2).embeddings.shape == (1, 6, 8)
+    log.clear()
+    WholeCheckpointer(model).load(str(tmp_path / "bare.pth"))
+    assert len(log) == 1 and "bare.pth" in log[0]
+    prediction, layers = (f(features, 2) for f in (model.detr.predict_clips, model.detr.predict_layers))
+    assert torch.equal(prediction.embeddings, layers.queries[-1])
 
 
 def test_weight_of_no_object_is_the_configs(tmp_path, log):

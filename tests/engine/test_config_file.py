@@ -302,6 +302,11 @@ BY_CLIP = ["INPUT.MIN_SIZE_TRAIN_SAMPLING", "range_by_clip", "INPUT.MIN_SIZE_TRA
         ([f"{TRACKER}.MEMORY_FRAMES", 10], "0 with MODEL.IFC.TRACKER.ASSOCIATION 'mask'"),
         ([*EMBEDDING, f"{TRACKER}.EMBEDDING_WEIGHT", 0.0], "more than 0 with"),
         ([*EMBEDDING, f"{TRACKER}.MEMORY_FRAMES", 10, f"{TRACKER}.MEMORY_TRACKS", 0], "1 or more with"),
+        (["INPUT.CLIPS_PER_VIDEO", 0], "at least 1"),
+        (["MODEL.IFC.APPEARANCE.DIM", -1], "0 or more"),
+        (["MODEL.IFC.APPEARANCE.WEIGHT", -1.0], "0 or more"),
+        (["MODEL.IFC.APPEARANCE.DIM", 8, "MODEL.IFC.APPEARANCE.TEMPERATURE", 0.0], "above 0"),
+        (["MODEL.IFC.APPEARANCE.ONLY", True], "MODEL.IFC.APPEARANCE.DIM 0"),
     ],
 )
 def test_values_out_of_range(tmp_path, opts, expected):

@@ -11,6 +11,7 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from engine.tiny import LENGTH, register_data, tiny_config, write_data
 
+from ifc import Ifc
 from ifc.engine import Trainer, step
 from ifc.engine.failed_step import replay_step
 from ifc.engine.step import NotFiniteError
@@ -64,6 +65,22 @@ def test_accumulated_steps_are_those_of_a_whole_batch(data, tmp_path, parts):
     losses = [name for name in found if "loss" in name]
     assert len(losses) == 7
     assert [again[name] for name in losses] == pytest.approx([found[name] for name in losses], rel=1e-4)
+
+
+def test_clips_of_a_video_stay_in_one_part(data, tmp_path, monkeypatch):
+    """Three parts of four clips that are two pairs: two."""
+    pairs = ["SOLVER.IMS_PER_BATCH", 4, "INPUT.CLIPS_PER_VIDEO", 2, "MODEL.IFC.APPEARANCE.DIM", 8]
+    parts, forward = [], Ifc.forward
+
+    def spied(self, batch, *args):
+        parts.append([clip["video_id"] for clip in batch])
+        return forward(self, batch, *args)
+
+    monkeypatch.setattr(Ifc, "forward", spied)
+    cfg = tiny_config(tmp_path, *TRAIN, *pairs, "SOLVER.ACCUMULATE", 3, "SOLVER.MAX_ITER", 2)
+    trained(cfg)
+    assert len(parts) == 4 and all(len(part) == 2 and len(set(part)) == 1 for part in parts)
+    assert metrics(cfg)["loss_appearance"] > 0
 
 
 def test_averaged_weights(data, tmp_path):
@@ -123,7 +140,8 @@ def test_amp_is_bfloat16_where_that_is_fast(data, tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore:Error detected in .*Backward0", "ignore:Anomaly Detection has been enabled")
 def test_losses_that_are_no_numbers_end_the_run(data, tmp_path, monkeypatch):
     """With the weights from before, and all that it takes to make the step again."""
-    cfg = tiny_config(tmp_path, *TRAIN, "SOLVER.MAX_ITER", 4, "SOLVER.CHECKPOINT_PERIOD", 1, "MODEL.IFC.DROPOUT", 0.3)
+    opts = ["SOLVER.MAX_ITER", 4, "SOLVER.CHECKPOINT_PERIOD", 1, "MODEL.IFC.DROPOUT", 0.3]
+    cfg = tiny_config(tmp_path, *TRAIN, *opts, "INPUT.CLIPS_PER_VIDEO", 2, "MODEL.IFC.APPEARANCE.DIM", 8)
     spoil(monkeypatch, 2, 4)
     torch.manual_seed(0)
     trainer = Trainer(cfg)

@@ -53,10 +53,12 @@ INPUT:
 VERSION: 2
 """
 
-# What a resumed training has to continue: dropout, batch norm, a schedule, averaged weights, shuffled data, workers.
+# What a resumed training has to continue: dropout, batch norm, a schedule, averaged weights, shuffled data in pairs,
+# workers.
 RESUMED = [
     "SEED", 3, "MODEL.IFC.DROPOUT", 0.2, "MODEL.RESNETS.NORM", "BN", "SOLVER.WARMUP_ITERS", 20, "SOLVER.EMA_DECAY", 0.9,
     "SOLVER.STEPS", (30, 45), "SOLVER.CHECKPOINT_PERIOD", 4, "DATALOADER.NUM_WORKERS", 2, "DATASETS.TEST", (),
+    "INPUT.CLIPS_PER_VIDEO", 2, "MODEL.IFC.APPEARANCE.DIM", 8, "MODEL.IFC.APPEARANCE.POOLED", True,
 ]  # fmt: skip
 
 

@@ -38,6 +38,9 @@ SCENARIOS = {
         [0, 0, 1, 2],
         ["MODEL.IFC.PRE_NORM", "True", "MODEL.IFC.DEEP_SUPERVISION", "False"],
     ),
+    # Two clips of each of two videos, or of one: the other process has no pair.
+    "appearance": ([2, 3, 1, 2], ["MODEL.IFC.APPEARANCE.DIM", "8", "MODEL.IFC.APPEARANCE.POOLED", "True"]),
+    "one pair": ([2, 3, 1, 0], ["MODEL.IFC.APPEARANCE.DIM", "8"]),
 }
 BATCH, STEPS, PERIOD, LOST_AT = 4, 6, 3, 4  # clips, steps, steps between checkpoints, the step in which one is killed
 
@@ -71,8 +74,9 @@ def make_batch(instances_of_clips: list[int]) -> list[dict]:
     """Clips of noise with so many instances each."""
     generator = torch.Generator().manual_seed(3)
     batch = []
-    for num_instances in instances_of_clips:
-        clip = {"image": [], "instances": []}
+    for number, num_instances in enumerate(instances_of_clips):
+        identities = [(number // 2, instance) for instance in range(num_instances)]
+        clip = {"image": [], "instances": [], "identities": identities}
         for _ in range(NUM_FRAMES):
             clip["image"].append(torch.randint(256, (3, *SIZE), dtype=torch.uint8, generator=generator))
             frame = Instances(SIZE)
@@ -94,15 +98,22 @@ def in_float64(cfg: CfgNode) -> nn.Module:
 
 
 def gradients(cfg: CfgNode, instances_of_clips: list[int]) -> dict[str, torch.Tensor]:
-    """Gradients of the sum of the losses for this process's share of the batch, averaged over the processes."""
+    """Gradients of the sum of the losses for this process's share of the batch, averaged over the processes.
+
+    Embeddings are compared within a process; one process takes the shares of two one after the other for that.
+    """
     torch.manual_seed(0)
     model = distribute(in_float64(cfg))
     batch, rank, world_size = make_batch(instances_of_clips), comm.get_rank(), comm.get_world_size()
-    share = batch[rank * len(batch) // world_size : (rank + 1) * len(batch) // world_size]
+    shares = [batch[rank * len(batch) // world_size : (rank + 1) * len(batch) // world_size]]
+    if world_size == 1 and cfg.MODEL.IFC.APPEARANCE.DIM:
+        shares = [batch[:2], batch[2:]]
+    whole_batch = model.count_instances(batch) if len(shares) > 1 else None
     found = {}
     for _ in range(2):  # only the second step notices if a parameter had no part in the first
         model.zero_grad()
-        sum(model(share).values()).backward()
+        for share in shares:
+            sum(model(share, whole_batch).values()).backward()
         found |= {name.removeprefix("module."): p.grad for name, p in model.named_parameters() if p.requires_grad}
     return found
 

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from training.small_batch import NUM_CLASSES, random_predictions, random_target
 
 from ifc.modeling import LayerPredictions
-from ifc.training import BatchTarget, ClipCriterion, HungarianMatcher, PointSettings
+from ifc.training import BatchTarget, ClipCriterion, ContrastSettings, HungarianMatcher, PointSettings
+from ifc.training.losses import contrastive_loss
 
 
 def make_criterion(**options) -> ClipCriterion:
@@ -106,6 +109,33 @@ def test_many_random_points_come_near_the_losses_of_all_pixels():
         assert by_points[name].item() == pytest.approx(loss.item(), rel=0.02), name
     sum(by_points.values()).backward()
     assert predictions.mask_weights.grad.any() and predictions.pixels.grad.any()
+
+
+def test_loss_of_embeddings():
+    """A sum over the matched queries, divided by the number of instances, as that of masks."""
+    predictions, target = random_predictions(num_layers=2), random_target([1, 3], [0, 1])
+    target = replace(target, identities=torch.tensor([7, 8, 9, 7]))
+    embeddings = F.normalize(torch.randn(2, 5, 4), dim=2).requires_grad_()
+    criterion = make_criterion(appearance=ContrastSettings(weight=3.0, temperature=0.5))
+    losses, _ = criterion(predictions, target, None, embeddings)
+    matches = criterion.matcher(predictions, target)
+    matched = embeddings[matches.clips[1], matches.queries[1]]
+    expected = contrastive_loss(matched, target.identities[matches.instances[1]], 0.5).sum()
+    assert losses["loss_appearance"].item() == pytest.approx(3 * expected.item() / 4, rel=1e-5)
+    plain, _ = criterion(predictions, target)
+    assert plain.keys() == losses.keys() - {"loss_appearance"}
+    assert all(torch.equal(loss, losses[name]) for name, loss in plain.items())
+
+
+@pytest.mark.parametrize("labels", [([1, 3], [0, 1]), ([], [0]), ([], [])], ids=str)
+def test_without_two_of_any_instance_the_loss_of_embeddings_is_zero_and_keeps_the_graph(labels):
+    predictions, target = random_predictions(), random_target(*labels)
+    embeddings = F.normalize(torch.randn(2, 5, 4), dim=2).requires_grad_()
+    target = replace(target, identities=torch.arange(len(target.labels)))
+    losses, _ = make_criterion()(predictions, target, None, embeddings)
+    assert losses["loss_appearance"].item() == 0
+    losses["loss_appearance"].backward()
+    assert embeddings.grad is not None and not embeddings.grad.any()
 
 
 def test_the_configuration_decides_the_weight_of_no_object_and_not_the_checkpoint():

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The losses against their formulas, one pixel after the other in float64."""
+"""The losses against their formulas, one number after the other in float64."""
 
 import math
 
 import numpy as np
+import pytest
 import torch
 
-from ifc.training.losses import dice_loss, focal_loss
+from ifc.training.losses import contrastive_loss, dice_loss, focal_loss
 
 
 def sample(num_instances: int, num_pixels: int):
@@ -47,3 +48,33 @@ def test_large_logits_stay_finite():
     loss.sum().backward()
     assert torch.isfinite(loss).all()
     assert torch.isfinite(logits.grad).all()
+
+
+def contrast(embeddings: list[list[float]], identities: list[int], temperature: float) -> list[float]:
+    """One loss for each embedding, by the formula of the paper."""
+    losses = []
+    for i, own in enumerate(embeddings):
+        others = [j for j in range(len(embeddings)) if j != i]
+        scores = {
+            j: math.exp(sum(a * b for a, b in zip(own, embeddings[j], strict=True)) / temperature) for j in others
+        }
+        same = [j for j in others if identities[j] == identities[i]]
+        losses.append(sum(-math.log(scores[j] / sum(scores.values())) for j in same) / len(same) if same else 0.0)
+    return losses
+
+
+@pytest.mark.parametrize(
+    "identities", [[0, 1, 0, 1], [0, 0], [5, 2, 5, 7, 2, 5, 5, 9], [3], [], [0, 1, 2], [4, 4, 4], [1, 0, 0]], ids=str
+)
+def test_contrastive_loss(identities):
+    """Also of instances that are there once, three times, or alone."""
+    generator = np.random.default_rng(len(identities))
+    embeddings = generator.normal(size=(len(identities), 4))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    tensor = torch.tensor(embeddings, requires_grad=True)
+    losses = contrastive_loss(tensor, torch.tensor(identities, dtype=torch.int64), 0.2)
+    np.testing.assert_allclose(losses.detach(), contrast(embeddings.tolist(), identities, 0.2), atol=1e-12)
+    losses.sum().backward()
+    assert torch.isfinite(tensor.grad).all()
+    has_pairs = len(set(identities)) < len(identities)
+    assert tensor.grad.any() == (has_pairs and len(identities) > 2)  # of two alone each has nothing but the other

@@ -49,3 +49,14 @@ def test_a_clip_without_instances():
     assert target.labels.shape == (0,)
     assert target.masks.shape == (0, 3, 2, 3)
     assert target.match_masks.shape == (0, 3, 4, 6)
+
+
+def test_an_instance_has_one_number_in_all_clips_and_an_absent_one_none():
+    masks = torch.rand(3, 8, 8) > 0.5
+    first = [frame([0, 9, 1], [0, -1, 2], masks), frame([0, 9, 9], [0, -1, -1], masks)]
+    second = [frame([1, 0], [0, 1], masks[:2])]
+    clips = [first, second * 2, [frame([], [], masks[:0])] * 2]
+    target = batch_target(clips, (8, 8), 1, 1, CPU, [["a", "b", "c"], ["c", "b"], []])
+    first, other, again, last = target.identities.tolist()
+    assert first != other and other == again and last not in (first, other)
+    assert target.identities.dtype == torch.int64

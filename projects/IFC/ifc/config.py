@@ -25,6 +25,16 @@ def add_ifc_config(cfg: CN) -> None:
     cfg.MODEL.IFC.NUM_MEMORY_BUS = 8  # memory tokens a frame
     cfg.MODEL.IFC.NUM_OBJECT_QUERIES = 100  # queries a clip
 
+    # An embedding by which the tracker tells an instance from others, trained on several clips of each video
+    # (INPUT.CLIPS_PER_VIDEO). Without it the decoder's last states serve.
+    cfg.MODEL.IFC.APPEARANCE = CN()
+    cfg.MODEL.IFC.APPEARANCE.DIM = 0  # numbers of an embedding; 0: none, as published
+    cfg.MODEL.IFC.APPEARANCE.POOLED = False  # made of the pixels under the predicted mask, too
+    cfg.MODEL.IFC.APPEARANCE.WEIGHT = 1.0  # weight of its loss
+    cfg.MODEL.IFC.APPEARANCE.TEMPERATURE = 0.1  # of its loss: cosines are divided by it
+    cfg.MODEL.IFC.APPEARANCE.ONLY = False  # train nothing else: the masks of MODEL.WEIGHTS stay
+    cfg.MODEL.IFC.APPEARANCE.ALLOW_MISSING = False  # do without in inference if the weights have none
+
     # MODEL.BACKBONE.NAME "build_timm_backbone": a model of timm (pip install -e .[timm]) in place of the ResNet.
     cfg.MODEL.TIMM = CN()
     cfg.MODEL.TIMM.NAME = ""  # any with features at strides 4, 8, 16, 32, such as "swin_tiny_patch4_window7_224"

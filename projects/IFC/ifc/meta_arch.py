@@ -14,12 +14,13 @@ from .inference.accelerated_network import InferenceNetwork
 from .inference.image import infer_image
 from .inference.settings import InferenceSettings
 from .inference.video import VideoInference
+from .modeling.appearance import AppearanceHead
 from .modeling.checkpointing import checkpoint_activations
 from .modeling.network import IfcNetwork, LayerPredictions
 from .modeling.normalization import FrameNormalizer
 from .modeling.transformer import LayerSettings, Transformer
 from .regions import region
-from .training.criterion import ClipCriterion
+from .training.criterion import ClipCriterion, ContrastSettings
 from .training.matcher import HungarianMatcher
 from .training.points import PointSettings
 from .training.targets import batch_target, instances_of
@@ -44,6 +45,7 @@ class Ifc(nn.Module):
         mask_stride: int,
         match_stride: int,
         deep_supervision: bool,
+        appearance_only: bool = False,
     ):
         """
         Args:
@@ -53,6 +55,7 @@ class Ifc(nn.Module):
             inference: finds the instances of a video with that network and that normalization.
             mask_stride, match_stride: strides of the target masks in the losses and in the matching.
             deep_supervision: whether the earlier decoder layers have losses too.
+            appearance_only: train the network's appearance head and leave all else, also statistics, as it is.
         """
         super().__init__()
         self.detr = network  # the checkpoints' name
@@ -62,6 +65,10 @@ class Ifc(nn.Module):
         self.mask_stride = mask_stride
         self.match_stride = match_stride
         self.deep_supervision = deep_supervision
+        self.appearance_only = appearance_only
+        if appearance_only:
+            network.requires_grad_(False)
+            network.appearance.requires_grad_(True)
         # Of the last losses, for the log: scalars on the device, see `ClipCriterion`.
         self.metrics: dict[str, Tensor] = {}
 
@@ -72,8 +79,13 @@ class Ifc(nn.Module):
         transformer = Transformer(
             layers, enc_layers=ifc.ENC_LAYERS, dec_layers=ifc.DEC_LAYERS, num_memory=ifc.NUM_MEMORY_BUS
         )
+        head = ifc.APPEARANCE
         network = IfcNetwork(
-            build_backbone(cfg), transformer, num_classes=ifc.NUM_CLASSES, num_queries=ifc.NUM_OBJECT_QUERIES
+            build_backbone(cfg),
+            transformer,
+            num_classes=ifc.NUM_CLASSES,
+            num_queries=ifc.NUM_OBJECT_QUERIES,
+            appearance=AppearanceHead(ifc.HIDDEN_DIM, head.DIM, head.POOLED, head.ALLOW_MISSING) if head.DIM else None,
         )
         for part in ifc.CHECKPOINT_ACTIVATIONS:
             checkpoint_activations(network, part)
@@ -87,6 +99,7 @@ class Ifc(nn.Module):
             dice_weight=ifc.DICE_WEIGHT,
             no_object_weight=ifc.NO_OBJECT_WEIGHT,
             points=PointSettings(ifc.NUM_POINTS, ifc.OVERSAMPLE_RATIO, ifc.IMPORTANCE_SAMPLE_RATIO),
+            appearance=ContrastSettings(head.WEIGHT, head.TEMPERATURE),
         )
         settings = InferenceSettings.from_config(cfg)
         return {
@@ -97,13 +110,17 @@ class Ifc(nn.Module):
             "mask_stride": ifc.MASK_STRIDE,
             "match_stride": ifc.MATCH_STRIDE,
             "deep_supervision": ifc.DEEP_SUPERVISION,
+            "appearance_only": head.ONLY,
         }
 
     def train(self, mode: bool = True) -> "Ifc":
         """As torch's. Convolutions are trained in NHWC memory, that of their weights, which is faster on every device;
         in evaluation they round as those that the published numbers were made with."""
         self.detr.to(memory_format=torch.channels_last if mode else torch.contiguous_format)
-        return super().train(mode)
+        super().train(mode)
+        if self.appearance_only:
+            self.detr.eval()
+        return self
 
     @property
     def device(self) -> torch.device:
@@ -117,7 +134,8 @@ class Ifc(nn.Module):
         Args:
             batched_inputs: samples of the data loader. "image" is a list of T uint8 (3, h, w) frames for a clip or
                 video, one such tensor for an image. "height" and "width" are the output size (default: the frame's
-                own). In training "instances" has the T frames' annotations, see `training.batch_target`.
+                own). In training "instances" has the T frames' annotations, see `training.batch_target`, and
+                "identities", which an appearance head needs, what each row is known by in other clips.
             whole_batch: in training, `count_instances` of the batch that these clips are a part of, whose losses are
                 the sums of its parts' losses; None if they are all of it.
 
@@ -157,11 +175,17 @@ class Ifc(nn.Module):
         if not self.deep_supervision:
             predictions = predictions.last()
         clips, padded_size = [clip["instances"] for clip in batched_inputs], tuple(images.tensor.shape[-2:])
-        target = batch_target(clips, padded_size, self.mask_stride, self.match_stride, self.device)
+        has_embeddings = self.detr.appearance is not None
+        identities = [clip["identities"] for clip in batched_inputs] if has_embeddings else None
+        target = batch_target(clips, padded_size, self.mask_stride, self.match_stride, self.device, identities)
         # The sums of the dice coefficient run over more pixels than half precision can count.
         with torch.autocast(self.device.type, enabled=False):
-            losses, self.metrics = self.criterion(predictions, target, whole_batch)
-        return losses
+            embeddings = None
+            if has_embeddings:
+                last = predictions.last().to(self.detr.query_embed.weight.dtype)
+                embeddings = self.detr.embed(last, last.clip_prediction().pred_masks)
+            losses, self.metrics = self.criterion(predictions, target, whole_batch, embeddings)
+        return {"loss_appearance": losses["loss_appearance"]} if self.appearance_only else losses
 
     def _infer_video(self, video: dict[str, Any]) -> dict[str, Any]:
         frames = video["image"]

@@ -74,6 +74,9 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper | None = None) -> DataLoader
         if clips_per_video > 1:
             expected += f", times INPUT.CLIPS_PER_VIDEO, {clips_per_video}"
         raise ValueError(f"SOLVER.IMS_PER_BATCH: found {cfg.SOLVER.IMS_PER_BATCH}, expected {expected}")
+    if cfg.MODEL.IFC.APPEARANCE.DIM and clips_per_video == 1:
+        expected = "2 or more to train an appearance head (MODEL.IFC.APPEARANCE.DIM), which compares clips of a video"
+        raise ValueError(f"INPUT.CLIPS_PER_VIDEO: found 1, expected {expected}")
     register_video_json(cfg.DATASETS.VIDEO_JSON)
     if mapper is None:
         kinds = {is_video_dataset(name) for name in names}

@@ -20,6 +20,7 @@ from .array_pickle import NUMERIC_KINDS, load_array_pickle
 
 CLASS_HEAD = "detr.class_embed.layers.1."  # the class head's last layer: the one with a row for every class
 NUMBERED = "model_[0-9]*.pth"  # the checkpoints that a training wrote on its way
+APPEARANCE_HEAD = "detr.appearance."
 CLASS_WEIGHTS = "criterion.empty_weight"  # the criterion keeps its own, whatever a file says
 
 
@@ -30,7 +31,8 @@ class DamagedCheckpointError(ValueError):
 class IfcCheckpointer(DetectionCheckpointer):
     """detectron2's checkpointer, which reads files without running code, names a broken file and writes whole files.
 
-    Where a checkpoint has another number of classes, the class head's last layer starts fresh, which one line says.
+    Where a checkpoint has another number of classes, the class head's last layer starts fresh, and so does an
+    appearance head where it has none, which one line says.
     `load` and `resume_or_load` raise OSError for a file that is missing or cannot be fetched, and ValueError for one
     that is no whole checkpoint or holds nothing of this model. Both messages name the file.
     """
@@ -106,7 +108,16 @@ class IfcCheckpointer(DetectionCheckpointer):
                 missing_keys=[name for name in incompatible.missing_keys if name not in names],
                 incorrect_shapes=[misfit for misfit in incompatible.incorrect_shapes if misfit not in fresh],
             )
+        if self._lacks_appearance_head(incompatible):
+            head = f"{APPEARANCE_HEAD[:-1]} (MODEL.IFC.APPEARANCE.DIM)"
+            self.logger.warning(f"The checkpoint has no appearance head: {head} starts fresh.")
+            incompatible = _without_appearance_head(incompatible)
         super()._log_incompatible_keys(incompatible)
+
+    def _lacks_appearance_head(self, incompatible: Any) -> bool:
+        """Whether the model has one, and a checkpoint nothing of it."""
+        own = {name for name, _ in self.model.named_parameters() if name.startswith(APPEARANCE_HEAD)}
+        return bool(own) and own <= {*incompatible.missing_keys} - {name for name, *_ in incompatible.incorrect_shapes}
 
     def save(self, name: str, **kwargs: Any) -> None:
         """As detectron2's, but a file appears under its name only when it is whole, and `last_checkpoint` after it.
@@ -146,7 +157,7 @@ class IfcCheckpointer(DetectionCheckpointer):
 
 class WholeCheckpointer(IfcCheckpointer):
     """That of a model that is used as it is: what a file does not have, with which training may start, would make its
-    results random. `load` raises ValueError for that, too.
+    results random. `load` raises ValueError for that, too, but removes an appearance head that may be missing.
     """
 
     def load_and_hash(self, path: str) -> str:
@@ -163,6 +174,15 @@ class WholeCheckpointer(IfcCheckpointer):
                 f"checkpoint {self._filename}: found weights of {found[0] - 1} classes, expected those of "
                 f"{wanted[0] - 1}, the config's MODEL.IFC.NUM_CLASSES"
             )
+        if self._lacks_appearance_head(incompatible):
+            if not self.model.detr.appearance.is_optional:
+                raise ValueError(
+                    f"checkpoint {self._filename}: found weights without an appearance head, expected those of one, as "
+                    "MODEL.IFC.APPEARANCE.DIM says, or MODEL.IFC.APPEARANCE.ALLOW_MISSING to do without"
+                )
+            self.logger.warning(f"{self._filename} has no appearance head: the decoder's states serve as embeddings.")
+            self.model.detr.appearance = None
+            incompatible = _without_appearance_head(incompatible)
         missing = [name for name in incompatible.missing_keys if name.startswith("detr.")]
         if missing:
             raise ValueError(
@@ -179,6 +199,11 @@ def _of_other_classes(incompatible: Any) -> list[tuple[str, tuple, tuple]]:
         for misfit in incompatible.incorrect_shapes
         if misfit[0].startswith(CLASS_HEAD) and misfit[1][1:] == misfit[2][1:]
     ]
+
+
+def _without_appearance_head(incompatible: Any) -> Any:
+    others = [name for name in incompatible.missing_keys if not name.startswith(APPEARANCE_HEAD)]
+    return incompatible._replace(missing_keys=others)
 
 
 def strip_checkpoint(source: str, target: str, half: bool = False) -> int:

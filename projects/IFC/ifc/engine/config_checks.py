@@ -69,13 +69,14 @@ def _check_ranges(cfg: CfgNode) -> None:
         "MODEL.IFC.NUM_CLASSES MODEL.IFC.HIDDEN_DIM MODEL.IFC.NHEADS MODEL.IFC.DIM_FEEDFORWARD MODEL.IFC.ENC_LAYERS "
         "MODEL.IFC.DEC_LAYERS MODEL.IFC.NUM_MEMORY_BUS MODEL.IFC.NUM_OBJECT_QUERIES MODEL.IFC.MASK_STRIDE "
         "MODEL.IFC.MATCH_STRIDE MODEL.IFC.CLIP_STRIDE SOLVER.CHECKPOINT_PERIOD SOLVER.MAX_ITER SOLVER.IMS_PER_BATCH "
-        "SOLVER.ACCUMULATE"
+        "SOLVER.ACCUMULATE INPUT.CLIPS_PER_VIDEO"
     )
     not_negative = (
         "INPUT.SAMPLING_FRAME_RANGE INPUT.MIN_SIZE_TEST DATALOADER.NUM_WORKERS MODEL.IFC.FRAMES_PER_BATCH "
         "MODEL.IFC.WINDOWS_PER_BATCH MODEL.IFC.MASK_WEIGHT MODEL.IFC.DICE_WEIGHT MODEL.IFC.NO_OBJECT_WEIGHT "
         "SOLVER.BASE_LR SOLVER.BACKBONE_MULTIPLIER SOLVER.WEIGHT_DECAY SOLVER.MAX_SKIPPED_STEPS "
-        "SOLVER.KEEP_CHECKPOINTS TEST.PICTURES MODEL.IFC.NUM_POINTS"
+        "SOLVER.KEEP_CHECKPOINTS TEST.PICTURES MODEL.IFC.NUM_POINTS MODEL.IFC.APPEARANCE.DIM "
+        "MODEL.IFC.APPEARANCE.WEIGHT"
     )
     _require(cfg, at_least_one, lambda x: x >= 1, "at least 1")
     _require(cfg, not_negative, lambda x: 0 <= x < math.inf, "a number, 0 or more")
@@ -88,6 +89,10 @@ def _check_ranges(cfg: CfgNode) -> None:
     if "backbone" in cfg.MODEL.IFC.CHECKPOINT_ACTIVATIONS:
         expected = "another with 'backbone' in MODEL.IFC.CHECKPOINT_ACTIVATIONS: it would count each batch twice"
         _require(cfg, "MODEL.RESNETS.NORM", lambda norm: norm not in ("BN", "SyncBN", "naiveSyncBN"), expected)
+    _require(cfg, "MODEL.IFC.APPEARANCE.TEMPERATURE", lambda x: 0 < x < math.inf, "a number above 0")
+    if not cfg.MODEL.IFC.APPEARANCE.DIM:
+        expected = "False without a head to train (MODEL.IFC.APPEARANCE.DIM 0)"
+        _require(cfg, "MODEL.IFC.APPEARANCE.ONLY", lambda x: not x, expected)
     _require(cfg, "MODEL.IFC.OVERSAMPLE_RATIO", lambda x: 1 <= x < math.inf, "a number, 1 or more")
     _require(cfg, "MODEL.IFC.IMPORTANCE_SAMPLE_RATIO", lambda x: 0 <= x <= 1, "a share, from 0 to 1")
 

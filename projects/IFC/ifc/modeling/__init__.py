@@ -3,6 +3,7 @@
 
 import detectron2.modeling  # noqa: F401 - first, so that ifc registers while nothing of it is half imported
 
+from .appearance import AppearanceHead
 from .mask_head import MaskHead
 from .network import ClipPrediction, FrameFeatures, IfcNetwork, LayerPredictions
 from .normalization import FrameNormalizer
@@ -10,6 +11,7 @@ from .timm_backbone import TimmBackbone
 from .transformer import LayerSettings, Transformer
 
 __all__ = [
+    "AppearanceHead",
     "ClipPrediction",
     "FrameFeatures",
     "FrameNormalizer",

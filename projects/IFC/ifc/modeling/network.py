@@ -13,6 +13,7 @@ from detectron2.modeling import Backbone
 from torch import Tensor, nn
 
 from ..regions import region
+from .appearance import AppearanceHead
 from .folding import fold_frozen_batch_norm
 from .mask_head import MLP, MaskHead
 from .position_encoding import sine_position
@@ -105,6 +106,10 @@ class LayerPredictions:
         queries = None if self.queries is None else self.queries[-1:]
         return LayerPredictions(self.pred_logits[-1:], self.mask_weights[-1:], self.pixels, queries)
 
+    def to(self, dtype: torch.dtype) -> "LayerPredictions":
+        """With all numbers in a format."""
+        return LayerPredictions(*(getattr(self, f.name).to(dtype) for f in fields(self)))
+
     def clip_prediction(self) -> ClipPrediction:
         """That of the last layer, without embeddings."""
         # Frame by frame, as pixels lie in memory: over a whole clip, the product would copy them.
@@ -120,14 +125,18 @@ class IfcNetwork(nn.Module):
         transformer: encoder and decoder, of width D.
         num_classes: C, "no object" not counted.
         num_queries: Q.
-
-    Attributes:
         appearance: makes the queries' embeddings, see `embed`; None: the decoder's states serve.
     """
 
-    appearance: nn.Module | None = None
-
-    def __init__(self, backbone: Backbone, transformer: Transformer, *, num_classes: int, num_queries: int):
+    def __init__(
+        self,
+        backbone: Backbone,
+        transformer: Transformer,
+        *,
+        num_classes: int,
+        num_queries: int,
+        appearance: AppearanceHead | None = None,
+    ):
         super().__init__()
         shapes, dim = backbone.output_shape(), transformer.dim
         if not {"res3", "res4", "res5"} <= shapes.keys():
@@ -139,6 +148,7 @@ class IfcNetwork(nn.Module):
         self.query_embed = nn.Embedding(num_queries, dim)
         self.class_embed = MLP(dim, num_classes + 1, 2)
         self.mask_head = MaskHead(dim, shapes["res4"].channels, shapes["res3"].channels)
+        self.appearance = appearance
 
     def forward(
         self, images: Tensor, image_sizes: Sequence[tuple[int, int]] | None, num_frames: int
@@ -190,7 +200,8 @@ class IfcNetwork(nn.Module):
         Returns:
             (B, Q, E), of any length: those of `appearance`, else the decoder's last states (MinVIS, arXiv 2208.02245).
         """
-        return layers.queries[-1]
+        queries = layers.queries[-1]
+        return queries if self.appearance is None else self.appearance(queries, masks, layers.pixels)
 
     def predict_layers(self, features: FrameFeatures, num_frames: int) -> LayerPredictions:
         """Of the same clips, what all decoder layers say in training mode, the last alone in evaluation mode."""

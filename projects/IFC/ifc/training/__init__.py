@@ -3,7 +3,7 @@
 
 import detectron2.modeling  # noqa: F401 - first, so that ifc registers while nothing of it is half imported
 
-from .criterion import ClipCriterion
+from .criterion import ClipCriterion, ContrastSettings
 from .matcher import HungarianMatcher, Matches
 from .points import PointSettings
 from .targets import BatchTarget, batch_target, instances_of
@@ -11,6 +11,7 @@ from .targets import BatchTarget, batch_target, instances_of
 __all__ = [
     "BatchTarget",
     "ClipCriterion",
+    "ContrastSettings",
     "HungarianMatcher",
     "Matches",
     "PointSettings",

@@ -2,6 +2,7 @@
 """The training losses of a batch of clips (IFC, section 3.4)."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,10 +11,18 @@ from detectron2.utils import comm
 from torch import Tensor, nn
 
 from ..modeling.network import LayerPredictions
-from .losses import dice_loss, focal_loss
+from .losses import contrastive_loss, dice_loss, focal_loss
 from .matcher import HungarianMatcher, Matches
 from .points import PointSettings, sample_points, uncertain_points
 from .targets import BatchTarget
+
+
+@dataclass(frozen=True)
+class ContrastSettings:
+    """Of the loss of embeddings, see `contrastive_loss`."""
+
+    weight: float = 1.0
+    temperature: float = 0.1
 
 
 class ClipCriterion(nn.Module):
@@ -25,6 +34,7 @@ class ClipCriterion(nn.Module):
         mask_weight, dice_weight: weights of the focal and of the dice loss; the cross entropy has weight 1.
         no_object_weight: weight of "no object" within the cross entropy.
         points: of the mask losses.
+        appearance: of the embeddings' loss.
     """
 
     def __init__(
@@ -36,6 +46,7 @@ class ClipCriterion(nn.Module):
         dice_weight: float,
         no_object_weight: float,
         points: PointSettings = PointSettings(0),  # noqa: B008 - immutable
+        appearance: ContrastSettings = ContrastSettings(),
     ):
         super().__init__()
         self.num_classes = num_classes
@@ -44,6 +55,7 @@ class ClipCriterion(nn.Module):
         self.dice_weight = dice_weight
         self.no_object_weight = no_object_weight
         self.points = points
+        self.appearance = appearance
         empty_weight = torch.ones(num_classes + 1)
         empty_weight[-1] = no_object_weight
         # The checkpoints hold it, but the configuration decides: finetuning may weigh "no object" otherwise.
@@ -51,17 +63,24 @@ class ClipCriterion(nn.Module):
         self.register_load_state_dict_pre_hook(_keep_empty_weight)
 
     def forward(
-        self, predictions: LayerPredictions, target: BatchTarget, whole_batch: Tensor | None = None
+        self,
+        predictions: LayerPredictions,
+        target: BatchTarget,
+        whole_batch: Tensor | None = None,
+        embeddings: Tensor | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """
         Args:
             predictions: of L decoder layers, each of which is matched and has losses.
             target: of the same B clips.
             whole_batch: int64, the number of instances of each clip of the batch that these B clips are a part of;
-                None if they are all of it. The losses of the parts add up to those of the whole.
+                None if they are all of it. The losses of the parts add up to those of the whole, but for embeddings,
+                which are compared within a part.
+            embeddings: (B, Q, E), of length 1, of the last layer's queries; None for no loss of them.
 
         Returns:
-            losses: the weighted `loss_ce`, `loss_mask`, `loss_dice`; those of the earlier layers end in `_0`, `_1`, …
+            losses: the weighted `loss_ce`, `loss_mask`, `loss_dice`; those of the earlier layers end in `_0`, `_1`, …;
+                and `loss_appearance`.
             metrics: `class_error` (percent, of the last layer's matched queries) and `cardinality_error` (instances,
                 of every layer): for the log, without gradient.
         """
@@ -72,14 +91,19 @@ class ClipCriterion(nn.Module):
         )
         matches = self.matcher(predictions, target)
         mask, dice = self._mask_losses(predictions, target, matches)
-        losses = {
-            "loss_ce": self._label_losses(logits, target, matches) / label_weight,
-            "loss_mask": self.mask_weight * mask / num_instances,
-            "loss_dice": self.dice_weight * dice / num_instances,
-        }
+        losses = _by_layer(
+            {
+                "loss_ce": self._label_losses(logits, target, matches) / label_weight,
+                "loss_mask": self.mask_weight * mask / num_instances,
+                "loss_dice": self.dice_weight * dice / num_instances,
+            }
+        )
+        if embeddings is not None:
+            contrast = self._contrast(embeddings, target, matches)
+            losses["loss_appearance"] = self.appearance.weight * contrast / num_instances
         errors = _cardinality_error(logits, counts.to(logits.device, non_blocking=True))
         metrics = _by_layer({"cardinality_error": errors})
-        return _by_layer(losses), metrics | {"class_error": _class_error(logits, target, matches)}
+        return losses, metrics | {"class_error": _class_error(logits, target, matches)}
 
     def _normalizers(self, counts: Tensor, num_queries: int, device: torch.device) -> Tensor:
         """What the mask losses and the cross entropy are divided by, given each clip's number of instances: the number
@@ -122,6 +146,12 @@ class ClipCriterion(nn.Module):
         shape = (len(weights), sum(matches.counts))
         predicted, wanted = (x.reshape(math.prod(shape), -1) for x in (predicted, wanted))
         return tuple(loss(predicted, wanted).view(shape).sum(1) for loss in (focal_loss, dice_loss))
+
+    def _contrast(self, embeddings: Tensor, target: BatchTarget, matches: Matches) -> Tensor:
+        """The sum over the queries that the last layer matched."""
+        matched = embeddings[matches.clips[-1], matches.queries[-1]].float()  # (M, E)
+        identities = target.identities[matches.instances[-1]]
+        return contrastive_loss(matched, identities, self.appearance.temperature).sum()
 
 
 def _layers(matches: Matches) -> Tensor:

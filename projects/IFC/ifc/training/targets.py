@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the annotated frames of a batch of clips to what the queries are trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,12 +19,14 @@ class BatchTarget:
         labels: (N,) int64 classes.
         masks: (N, T, H / MASK_STRIDE, W / MASK_STRIDE) float in [0, 1], for the losses.
         match_masks: (N, T, H / MATCH_STRIDE, W / MATCH_STRIDE) float in [0, 1], for the matching.
+        identities: (N,) int64, equal where an instance is the same in two clips. The losses of one clip do without.
     """
 
     counts: list[int]
     labels: Tensor
     masks: Tensor
     match_masks: Tensor
+    identities: Tensor | None = None
 
 
 def resize_masks(masks: Tensor, stride: int) -> Tensor:
@@ -47,6 +49,7 @@ def batch_target(
     mask_stride: int,
     match_stride: int,
     device: torch.device,
+    identities: Sequence[Sequence[Hashable]] | None = None,
 ) -> BatchTarget:
     """The target of a batch, which goes to the device as one tensor of masks and one of classes.
 
@@ -56,6 +59,7 @@ def batch_target(
         padded_size: (H, W) of the batch's largest frame, to which masks are zero-padded.
         mask_stride, match_stride: strides of the masks in the losses and in the matching.
         device: where the target goes.
+        identities: for each clip what its N instances are known by in all clips.
 
     Returns:
         Without the instances that are absent from every frame; the class is that of any frame that holds the instance.
@@ -77,4 +81,12 @@ def batch_target(
     labels, masks = labels.to(device, non_blocking=True), masks.to(device, non_blocking=True)
     resized = resize_masks(masks, mask_stride)
     match_masks = resized if match_stride == mask_stride else resize_masks(masks, match_stride)
-    return BatchTarget(counts, labels, resized, match_masks)
+    numbers = None if identities is None else _numbers(identities, rows_of_clips).to(device, non_blocking=True)
+    return BatchTarget(counts, labels, resized, match_masks, numbers)
+
+
+def _numbers(identities: Sequence[Sequence[Hashable]], rows_of_clips: Sequence[Tensor]) -> Tensor:
+    """int64, one for each row of the clips in turn: equal identities have equal numbers."""
+    numbers: dict[Hashable, int] = {}
+    kept = [of_clip[row] for of_clip, rows in zip(identities, rows_of_clips, strict=True) for row in rows.tolist()]
+    return torch.tensor([numbers.setdefault(identity, len(numbers)) for identity in kept], dtype=torch.int64)
