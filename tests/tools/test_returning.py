@@ -61,6 +61,7 @@ def test_numbers_are_those_of_the_metric(folder):
     assert run["AP"] == pytest.approx(100 * expected.result.stats[0])
     assert (run["HOTA"], run["AssA"]) == pytest.approx((100 * tracking["HOTA"], 100 * tracking["AssA"]))
     assert run["identity switches"] == expected.identity_switches()[0]
+    assert (run["returns"], run["same id on return"]) == expected.returns()
     assert run["AP"] > 10 and run["frames per second"] > 0
 
 
@@ -86,17 +87,17 @@ def test_the_table_has_means_over_weights_and_seeds_in_the_order_of_the_scenario
         return {"scenario": scenario, "variant": variant, "weights": weights} | dict(zip(NUMBERS, numbers, strict=True))
 
     made = [
-        run("reentry", "b", "w1", 10, 20, 30, 4, 50),
-        run("plain", "b", "w1", 1, 2, 3, 4, 5),
-        run("plain", "a", "w1", 0, 0, 0, 0, 0),
-        run("reentry", "b", "w2", 20, 22, 32, 1, 60),
+        run("reentry", "b", "w1", 10, 20, 30, 4, 6, 5, 50),
+        run("plain", "b", "w1", 1, 2, 3, 4, 5, 6, 7),
+        run("plain", "a", "w1", 0, 0, 0, 0, 0, 0, 0),
+        run("reentry", "b", "w2", 20, 22, 32, 1, 7, 6, 60),
     ]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown(made).splitlines()]
     assert cells[0] == ["scenario", "variant", "runs", *NUMBERS]
     assert cells[2:] == [
-        ["plain", "b", "1", "1.0", "2.0", "3.0", "4.0", "5.0"],
-        ["plain", "a", "1", "0.0", "0.0", "0.0", "0.0", "0.0"],
-        ["reentry", "b", "2", "15.0", "21.0", "31.0", "2.5", "55.0"],
+        ["plain", "b", "1", "1.0", "2.0", "3.0", "4.0", "5.0", "6.0", "7.0"],
+        ["plain", "a", "1", "0.0", "0.0", "0.0", "0.0", "0.0", "0.0", "0.0"],
+        ["reentry", "b", "2", "15.0", "21.0", "31.0", "2.5", "6.5", "5.5", "55.0"],
     ]
 
 

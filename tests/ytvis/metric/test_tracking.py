@@ -10,7 +10,8 @@ from ytvis.metric.columns import data_set
 from ytvis.metric.random_cases import cases
 
 from ifc.ytvis.ground_truth import read_ground_truth
-from ifc.ytvis.metric.identity import count_switches, frame_overlaps
+from ifc.ytvis.metric import evaluation
+from ifc.ytvis.metric.identity import count_returns, count_switches, frame_overlaps, match_frames
 from ifc.ytvis.metric.result_tracks import read_results
 from ifc.ytvis.metric.tracking import NUMBERS, tracking_numbers
 from ifc.ytvis.metric.video_ap import find_overlaps
@@ -21,9 +22,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 OBJECT = (1, "a", [(0, 10)] * 4)
 
 
-def overlaps_of(ground_truth, results):
+def read(ground_truth, results):
     read = read_ground_truth(ground_truth)
-    return read, find_overlaps(read, read_results(results, read))
+    return read, read_results(results, read)
+
+
+def overlaps_of(ground_truth, results):
+    objects, found = read(ground_truth, results)
+    return objects, find_overlaps(objects, found)
 
 
 def numbers(ground_truth, results, score=0.0):
@@ -63,6 +69,44 @@ def test_a_gap_is_no_switch_but_a_return_is_two():
     assert switches(*data_set([OBJECT], back, length=4)) == 0
     other = [(1, "a", 0.8, [None, (0, 10), None, None])]
     assert switches(*data_set([OBJECT], back + other, length=4)) == 2
+
+
+AWAY = (1, "a", [(0, 10), (0, 10), None, (20, 30), None, None, (40, 50)])  # and back, twice
+
+
+@pytest.mark.parametrize(
+    ("results", "returns", "kept"),
+    [
+        ([[(0, 10), (0, 10), None, (20, 30), None, None, (40, 50)]], 2, 2),
+        ([[(0, 10), (0, 10), None, None, None, None, (40, 50)], [None] * 3 + [(20, 30)] + [None] * 3], 2, 0),
+        ([[(0, 10), None, None, None, None, None, (40, 50)]], 1, 1),  # what is not found does not return
+        ([[None] * 3 + [(20, 30), None, None, (70, 80)]], 0, 0),
+        ([[(0, 10)] + [None] * 6, [None, (0, 10), None, (20, 30)] + [None] * 3], 1, 1),  # a switch before it leaves
+        ([[(0, 10), (0, 10), (0, 10), (20, 30), None, None, (40, 50)]], 2, 2),  # found also where it is not seen
+        ([], 0, 0),
+    ],
+)
+def test_returns_are_of_objects_that_were_out_of_sight(results, returns, kept):
+    case = data_set([AWAY], [(1, "a", 0.9, spans) for spans in results], length=7)
+    found = evaluation.evaluate(*read(*case), score=0.0)
+    assert found.returns() == (returns, kept)
+    assert found.identity_switches()[0] >= returns - kept
+
+
+@settings(max_examples=30)
+@given(cases())
+def test_returns_are_those_that_one_finds_frame_by_frame(case):
+    _, overlaps = overlaps_of(*case)
+    for video in overlaps.values():
+        frames = frame_overlaps(video.annotated, video.results)
+        matched = [dict(zip(m.objects, m.results, strict=True)) for m in match_frames(frames, len(video.annotated))]
+        returns = []
+        for g, track in enumerate(video.annotated):
+            at = [frame for frame, of_frame in enumerate(matched) if g in of_frame]
+            for before, after in zip(at, at[1:], strict=False):
+                if any(track.masks[frame] is None for frame in range(before, after)):
+                    returns.append(matched[before][g] == matched[after][g])
+        assert count_returns(frames, len(video.annotated)) == (len(returns), sum(returns))
 
 
 def test_what_was_matched_stays_matched():

@@ -29,7 +29,7 @@ from ..ytvis.reports.text import table
 from ..ytvis.values import expect
 from .measuring import timed
 
-NUMBERS = ("AP", "HOTA", "AssA", "identity switches", "frames per second")
+NUMBERS = ("AP", "HOTA", "AssA", "identity switches", "returns", "same id on return", "frames per second")
 JSON_FILE, TABLE_FILE = "returning.json", "returning.md"
 
 Run = dict[str, Any]
@@ -82,7 +82,7 @@ def compare(
     """
     load_metrics()
     path = output / JSON_FILE
-    shared = json.loads(json.dumps(asdict(settings)))  # as they are read back
+    shared = json.loads(json.dumps(asdict(settings) | {"numbers": NUMBERS}))  # as they are read back
     content = read_json(path) if path.exists() else {"settings": shared, "runs": []}
     before = content.get("settings") if isinstance(content, dict) else None
     for key, value in shared.items():
@@ -133,7 +133,8 @@ def measure(model: Ifc, loader: DataLoader, annotations: Path, score: float) -> 
     found = evaluate(ground_truth, results, score=score)
     tracking = found.tracking[""]
     percent = [100 * fraction for fraction in (float(found.result.stats[0]), tracking["HOTA"], tracking["AssA"])]
-    return dict(zip(NUMBERS, [*percent, found.identity_switches()[0], frames / seconds], strict=True))
+    counts = found.identity_switches()[0], *found.returns()
+    return dict(zip(NUMBERS, (*percent, *counts, frames / seconds), strict=True))
 
 
 def markdown(runs: Sequence[Run]) -> str:

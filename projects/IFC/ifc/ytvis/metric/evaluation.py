@@ -2,11 +2,12 @@
 """All that can be measured of one file of results."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..ground_truth import GroundTruth, Key
+from ..ground_truth import AnnotatedTrack, GroundTruth, Key
 from .breakdown import MOTION_STEP, GroupNumbers, by_length, by_motion
 from .errors import ErrorCost, VideoFindings, best_score, error_costs, find_errors
 from .result_tracks import ResultTrack
@@ -65,12 +66,27 @@ class Evaluation:
         from .identity import count_switches, frame_overlaps  # SciPy, which AP can do without
 
         switches = []
+        for objects, found in self._objects_and_found():
+            switches += count_switches(frame_overlaps(objects, found), len(objects)).tolist()
+        return sum(switches), sum(count > 0 for count in switches)
+
+    def returns(self) -> tuple[int, int]:
+        """How often an object that was out of sight is found again, and how often by the same result as before."""
+        from .identity import count_returns, frame_overlaps
+
+        returns = kept = 0
+        for objects, found in self._objects_and_found():
+            counts = count_returns(frame_overlaps(objects, found), len(objects))
+            returns, kept = returns + counts[0], kept + counts[1]
+        return returns, kept
+
+    def _objects_and_found(self) -> Iterator[tuple[list[AnnotatedTrack], list[ResultTrack]]]:
+        """The objects and what was found, of each video and category that has both."""
         for of_video in self.overlaps.values():
             objects = [track for track in of_video.annotated if not track.is_crowd]
             found = [track for track in of_video.results if track.score >= self.score]
             if objects and found:
-                switches += count_switches(frame_overlaps(objects, found), len(objects)).tolist()
-        return sum(switches), sum(count > 0 for count in switches)
+                yield objects, found
 
     def to_json(self, *, errors: bool = False, tracking: bool = False) -> dict[str, Any]:
         """The numbers as json, fractions of 1, -1 or None where there are no objects; on request, more of them."""

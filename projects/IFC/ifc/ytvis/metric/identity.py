@@ -90,3 +90,16 @@ def count_switches(frames: Sequence[FrameOverlap], num_objects: int) -> np.ndarr
     for matches in match_frames(frames, num_objects):
         switches[matches.objects] += matches.is_switch
     return switches
+
+
+def count_returns(frames: Sequence[FrameOverlap], num_objects: int) -> tuple[int, int]:
+    """How often an object is matched that was out of sight since it last was, and how often its result is the same."""
+    returns = kept = 0
+    was_away = np.zeros(num_objects, dtype=bool)  # since the object was last matched
+    for frame, matches in zip(frames, match_frames(frames, num_objects), strict=True):
+        was_away[np.setdiff1d(np.arange(num_objects), frame.objects)] = True
+        is_back = was_away[matches.objects] & (matches.before >= 0)
+        returns += np.count_nonzero(is_back)
+        kept += np.count_nonzero(is_back & ~matches.is_switch)
+        was_away[matches.objects] = False
+    return returns, kept
