@@ -106,7 +106,7 @@ def test_the_table_has_means_over_weights_and_seeds_in_the_order_of_the_scenario
     [
         ("--variant mask", "'--variant': found 'mask', expected a name, a colon"),
         ("--variant :", "'--variant': found ':', expected a name, a colon"),
-        ("--scenario rain", "'--scenario': found 'rain', expected one of plain, "),
+        ("--scenario rain", "scenario: found 'rain', expected one of plain, "),
         ("--weights missing.pth", "missing.pth: no such file"),
         ("--score 2", "'--score': found '2'"),
         ("--variant a: MODEL.NO_SUCH_KEY 1", "MODEL.NO_SUCH_KEY"),

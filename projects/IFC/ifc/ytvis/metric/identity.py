@@ -99,7 +99,7 @@ def count_returns(frames: Sequence[FrameOverlap], num_objects: int) -> tuple[int
     for frame, matches in zip(frames, match_frames(frames, num_objects), strict=True):
         was_away[np.setdiff1d(np.arange(num_objects), frame.objects)] = True
         is_back = was_away[matches.objects] & (matches.before >= 0)
-        returns += np.count_nonzero(is_back)
-        kept += np.count_nonzero(is_back & ~matches.is_switch)
+        returns += int(is_back.sum())
+        kept += int((is_back & ~matches.is_switch).sum())
         was_away[matches.objects] = False
     return returns, kept
