@@ -71,7 +71,7 @@ def add_ifc_config(cfg: CN) -> None:
     cfg.MODEL.IFC.TRACKER.ASSOCIATION = "mask"
     cfg.MODEL.IFC.TRACKER.MASK_WEIGHT = 1.0  # of the masks' soft IoU in the score of a track and an instance
     cfg.MODEL.IFC.TRACKER.EMBEDDING_WEIGHT = 1.0  # of the embeddings' cosine, times the agreement of the classes
-    cfg.MODEL.IFC.TRACKER.SIMILARITY = 0.5  # least value of that product, -1 to 1, where masks cannot be compared
+    cfg.MODEL.IFC.TRACKER.SIMILARITY = 0.5  # least value of that product, 0 to 1, where masks cannot be compared
     cfg.MODEL.IFC.TRACKER.MOMENTUM = 0.2  # weight of the newest embedding in a track's moving average
     cfg.MODEL.IFC.TRACKER.EXEMPLARS = 0  # embeddings, least like each other, that are kept besides the average
     cfg.MODEL.IFC.TRACKER.MEMORY_FRAMES = 0  # frames for which a track may be out of sight and come back; 0: none

@@ -51,7 +51,8 @@ class PngCutouts(Sink):
 
 
 class WebmCutouts(Sink):
-    """cutouts/TRACK.webm, which begins where the track does. One encoder runs for each track that is not past.
+    """cutouts/TRACK.webm, which begins where the track does. One encoder runs for each track that is not past;
+    one that may return is not.
 
     Args:
         folder: the video's.
