@@ -83,6 +83,7 @@ def test_a_resumed_run_replaces_what_it_computes_again(tmp_path):
     [
         ("loss_ce", "loss_ce/last_layer"),
         ("loss_mask_0", "loss_mask/layer_0"),
+        ("loss_appearance", "loss_appearance/last_layer"),
         ("cardinality_error_1", "cardinality_error/layer_1"),
         ("lr_backbone", "learning_rate/lr_backbone"),
         ("total_loss", "training/total_loss"),

@@ -17,7 +17,7 @@ import ifc
 from ifc.cli.main import main
 from ifc.export import export_model, exporting
 from ifc.inference import OnnxNetwork
-from ifc.modeling import TimmBackbone
+from ifc.modeling import AppearanceHead, TimmBackbone
 from ifc.video import VideoWriter
 from ifc.ytvis.datasets.shapes import render_video
 
@@ -37,8 +37,13 @@ def onnx_folder(exported_toy):
 
 @pytest.fixture(scope="module")
 def tiny_files(tmp_path_factory):
+    """Of a model with an appearance head, too."""
     root = tmp_path_factory.mktemp("tiny")
     write_tiny_model(root)
+    config = root / "video.yaml"
+    config.write_text(config.read_text().replace("  IFC:\n", "  IFC:\n    APPEARANCE: {DIM: 8, POOLED: True}\n"))
+    head = AppearanceHead(32, 8, pools=True).state_dict(prefix="detr.appearance.")
+    torch.save({"model": torch.load(root / "model.pth")["model"] | head}, root / "model.pth")
     return root
 
 
