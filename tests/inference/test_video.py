@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The video engine around a network whose predictions the test chooses."""
 
+import threading
 import weakref
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch.nn.functional as F
 from inference.dense_tracker import Window, random_windows, track, window_starts
 from pycocotools import mask as coco_mask
 
-from ifc.inference import AssociationSettings, InferenceSettings, VideoInference, VideoPrediction
+from ifc.inference import AssociationSettings, InferenceSettings, VideoInference, VideoPrediction, video
+from ifc.inference.mask_encoding import encode_masks
 from ifc.inference.segmented_frame import with_classes
 from ifc.modeling.network import ClipPrediction, FrameFeatures
+from ifc.regions import timed_regions
 
 FRAME_SHAPE = (3, 2, 2)
 OUTPUT_SIZE = (13, 17)
@@ -178,8 +181,8 @@ def test_stream_says_of_tracks_that_may_return_what_the_whole_video_does(window,
     while waiting:
         output = stream.push(waiting[:batch])
         del waiting[:batch]
-        found += with_classes(output, stream.running_instances(), classes, engine.settings, OUTPUT_SIZE, "abc")
-    found += with_classes(stream.finish(), None, classes, engine.settings, OUTPUT_SIZE, "abc")
+        found += with_classes(output, classes, engine.settings, OUTPUT_SIZE, "abc")
+    found += with_classes(stream.finish(), classes, engine.settings, OUTPUT_SIZE, "abc")
     assert [frame.index for frame in found] == list(range(20)) and not classes
     ended = [(e.instance_id, label, score) for frame in found for e in frame.ended for label, score in e.tracks.items()]
     tracks = [(track.instance_id, track.label, track.score) for track in expected.tracks]
@@ -273,15 +276,49 @@ def test_running_instances():
     ]
     stream = engine_of(FakeNetwork(windows), window=3).stream(OUTPUT_SIZE)
     frames = list(frames_of(5))
-    stream.push(frames[:2])
-    assert stream.running_instances() is None
+    assert stream.push(frames[:2]).running is None
     for frame, mean in zip(frames[2:], [0.2, 0.3, 0.4], strict=True):
-        stream.push([frame])
-        running = stream.running_instances()
+        running = stream.push([frame]).running
         assert running.ids.tolist() == [0]
         np.testing.assert_allclose(running.class_probs[0, 0], mean, atol=1e-6)
-    (final,) = stream.finish().instances
+    last = stream.finish()
+    (final,) = last.instances
+    assert last.running is None
     np.testing.assert_allclose(final.class_probs[0, 0], 0.4, atol=1e-6)
+
+
+def test_masks_are_encoded_while_the_network_has_the_next_batch(monkeypatch):
+    windows, meeting = valid_windows(3, 12, 3, 1), threading.Barrier(2, timeout=20)
+    expected = engine_of(FakeNetwork(windows), window=3)(frames_of(12), OUTPUT_SIZE)
+
+    class Network(FakeNetwork):
+        def encode_frames(self, images):
+            if self.batches:  # the last batch's masks are on their way
+                meeting.wait()
+            return super().encode_frames(images)
+
+    num_batches = 0
+
+    def encode(*args):
+        nonlocal num_batches
+        num_batches += 1
+        if num_batches < 4:  # else there is no next one
+            meeting.wait()
+        return encode_masks(*args)
+
+    monkeypatch.setattr(video, "encode_masks", encode)
+    assert engine_of(Network(windows), window=3, frames_per_batch=3)(frames_of(12), OUTPUT_SIZE) == expected
+    assert num_batches == 5 and len(expected.tracks) > 3
+
+
+def test_regions_of_the_device_are_timed_in_turn():
+    engine = engine_of(FakeNetwork(valid_windows(3, 12, 3, 1)), window=3, frames_per_batch=3)
+    with timed_regions("rest", FakeNetwork.device) as seconds:
+        engine(frames_of(12), OUTPUT_SIZE)
+    assert {"decoding", "tracker", "masks to RLE", "rest"} <= seconds.keys()
+    with timed_regions("rest") as seconds:
+        engine(frames_of(12), OUTPUT_SIZE)
+    assert "masks to RLE" not in seconds and "tracker" in seconds
 
 
 def test_output_size_is_that_of_the_frames_if_none_is_given():

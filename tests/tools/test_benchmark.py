@@ -121,6 +121,16 @@ def test_overlay(run):
         assert column["CPU ms a frame"] > 0
 
 
+def test_pipeline(run):
+    numbers = run("pipeline --slow 2 --fast 1 --length 192")
+    assert list(numbers) == ["slow decoding", "slow network", "slow masks to RLE", "slow writing"]
+    for name, column in numbers.items():
+        latencies = {row.removesuffix(", ms a frame"): x for row, x in column.items() if row.endswith(", ms a frame")}
+        assert latencies[name.removeprefix("slow ")] >= 2
+        assert column["the slowest alone"] == pytest.approx(1000 / max(latencies.values()))
+        assert column["measured / slowest"] == pytest.approx(column["measured"] / column["the slowest alone"])
+
+
 @pytest.mark.parametrize(("config", "mappers"), [("base_ytvis", 3), ("base_coco", 2)])  # crops are not decoded reduced
 def test_loading_speed(run, monkeypatch, config, mappers):
     monkeypatch.setattr(time_loading, "KINDS", {"small": {"size": (96, 160), "length": 4, "num_instances": 2}})
@@ -161,6 +171,7 @@ def test_help_and_the_metric_need_no_torch(tmp_path):
         (f"{STREAM} --part 25", "--part: found 25"),
         ("loading --config-file missing.yaml --only speed", "missing.yaml: no such file"),
         ("metric --case none", "--case"),
+        ("pipeline --length 191", "--length: found 191"),
     ],
 )
 def test_bad_options_end_with_one_clear_error(tool, capsys, arguments, message):

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading ahead: order, bounds, errors in their place, and threads that end."""
+"""Stages before and behind the caller: order, bounds, errors in their place, and threads that end."""
 
 import threading
 import time
 
 import pytest
 
-from ifc.video.read_ahead import ReadablePart, read_ahead
+from ifc.video.read_ahead import ReadablePart, finish_behind, read_ahead
 
 
 def reader_threads() -> int:
-    return sum(thread.name.startswith("read-ahead") for thread in threading.enumerate())
+    return sum(thread.name.startswith(("read-ahead", "finish-behind")) for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -57,8 +57,40 @@ def test_reads_ahead_and_no_further():
     results.close()
 
 
+@pytest.mark.parametrize("behind", [1, 3])
+def test_finishing_behind_is_in_order_bounded_and_beside_the_caller(behind):
+    made, finished, threads = [], [], set()
+
+    def items():
+        for i in range(20):
+            made.append(i)
+            assert len(made) - len(finished) <= behind + 1
+            threads.add(threading.get_ident())
+            yield i
+
+    def square(x: int) -> int:
+        for _ in range(500):  # not before a later item was asked for
+            if len(made) > min(x + 1, 19):
+                break
+            time.sleep(0.01)
+        assert len(made) > min(x + 1, 19)
+        assert threading.get_ident() not in threads
+        finished.append(x)
+        return x * x
+
+    assert list(finish_behind(square, items(), behind=behind)) == [x * x for x in range(20)]
+    assert threads == {threading.get_ident()} and reader_threads() == 0
+
+
+STAGES = [
+    lambda function, items: read_ahead(function, items, ahead=3, workers=2),
+    lambda function, items: finish_behind(function, items, behind=2),
+]
+
+
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("place", ["items", "function"])
-def test_an_error_comes_in_its_place(place):
+def test_an_error_comes_in_its_place(place, stage):
     def items():
         for i in range(10):
             if place == "items" and i == 6:
@@ -70,7 +102,7 @@ def test_an_error_comes_in_its_place(place):
             raise OSError("frame 6 is broken")
         return x
 
-    results = read_ahead(function, items(), ahead=3, workers=2)
+    results = stage(function, items())
     assert [next(results) for _ in range(6)] == list(range(6))
     with pytest.raises(OSError, match="frame 6 is broken"):
         next(results)
@@ -78,12 +110,13 @@ def test_an_error_comes_in_its_place(place):
     assert reader_threads() == 0
 
 
-def test_threads_end_when_the_caller_stops_early():
+@pytest.mark.parametrize("stage", STAGES)
+def test_threads_end_when_the_caller_stops_early(stage):
     def endless():
         while True:
             yield 0
 
-    results = read_ahead(lambda x: x, endless(), ahead=2, workers=3)
+    results = stage(lambda x: x, endless())
     next(results)
     assert reader_threads() > 0
     results.close()

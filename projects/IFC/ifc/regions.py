@@ -69,9 +69,16 @@ def timed_regions(
         _timer.reset(token)
 
 
+def is_timed_on(device: torch.device) -> bool:
+    """Whether this thread's regions are timed with all that they start on the device, which then should do nothing
+    else."""
+    return (timer := _timer.get()) is not None and timer.device == device
+
+
 class _RegionTimer:
     def __init__(self, device: torch.device | None, clock: Callable[[], float]):
         self.seconds: dict[str, float] = {}
+        self.device = device
         self._waits_for = device if device is not None and device.type == "cuda" else None
         self._clock = clock
         self._open: list[str] = []

@@ -234,6 +234,23 @@ def overlay(
     _measure("overlay", locals())
 
 
+@app.command()
+def pipeline(
+    length: Length = 576,
+    slow: Annotated[int, number("milliseconds a frame of the slowest stage")] = 10,
+    fast: Annotated[int, number("milliseconds a frame of the others")] = 7,
+    threads: Threads = None,
+    json: JsonFile = None,
+) -> None:
+    """Whether all stages of `ifc segment` overlap, by stand-ins that take a given time without a processor.
+
+    \b
+    Example:
+        ifc benchmark pipeline --slow 10 --fast 7
+    """
+    _measure("pipeline", locals())
+
+
 @app.command("gpu-report")
 @one_clear_error()
 def gpu_report(

@@ -11,7 +11,6 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ..ytvis.masks import Rle
-from .live_instances import FinishedInstances
 from .results import classes_of_tracks
 from .settings import InferenceSettings
 from .video import StreamOutput
@@ -91,17 +90,17 @@ class SegmentedFrame:
 
 def with_classes(
     output: StreamOutput,
-    running: FinishedInstances | None,
     classes: dict[int, tuple[int, float]],
     settings: InferenceSettings,
     size: tuple[int, int],
     class_names: Sequence[str],
 ) -> Iterator[SegmentedFrame]:
     """The frames, of `size` (height, width), that became final. `classes` has the label and score of each instance, as
-    long as frames with it may come: here it learns of those that ended and of those that are `running`, and forgets
-    the others.
+    long as frames with it may come: here it learns of those that ended and of those that run on, and forgets the
+    others.
     """
-    for instances in (*output.instances, *([] if running is None else [running])):
+    running = [] if output.running is None else [output.running]
+    for instances in (*output.instances, *running):
         scores, labels = instances.class_probs[:, :-1].max(1)
         classes |= zip(instances.ids.tolist(), zip(labels.tolist(), scores.tolist(), strict=True), strict=True)
     ended = [
@@ -114,5 +113,5 @@ def with_classes(
         # An instance ends where a frame does, the last of those that came with it.
         is_last = frame is output.frames[-1]
         yield SegmentedFrame(frame.index, size, frame.masks, labels, scores, class_names, ended if is_last else [])
-    for i in classes.keys() - ([] if running is None else running.ids.tolist()):
+    for i in classes.keys() - {i for instances in running for i in instances.ids.tolist()}:
         del classes[i]

@@ -6,7 +6,6 @@ no later window can hold it. Everything it keeps is bounded by the window, whate
 """
 
 import logging
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,10 +15,13 @@ import torch
 from torch import Tensor
 
 from ..modeling.network import ClipPrediction, FrameFeatures
+from ..modeling.normalization import stacked
 from ..regions import each_in_region
 from .accelerated_network import InferenceNetwork
 from .batch_size import num_frames_that_fit, num_windows_that_fit
-from .live_instances import ClipInstances, FinishedInstances
+from .encoding_stage import encode_behind
+from .feature_buffer import FeatureBuffer
+from .live_instances import ClipInstances, FinishedFrame, FinishedInstances
 from .mask_encoding import encode_masks
 from .onnx_network import OnnxNetwork
 from .results import FrameMasks, VideoPrediction, build_prediction
@@ -30,16 +32,31 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Released:
+    """What became final, its masks not yet encoded.
+
+    Attributes:
+        frames, instances, running: as in `StreamOutput`.
+    """
+
+    frames: list[FinishedFrame]
+    instances: list[FinishedInstances]
+    running: FinishedInstances | None
+
+
+@dataclass(frozen=True)
 class StreamOutput:
     """What became final.
 
     Attributes:
         frames: consecutive frames, in order, each handed out once.
         instances: instances that no later frame can show, each handed out once.
+        running: all other instances, with the mean class probabilities so far; None if there are none.
     """
 
     frames: list[FrameMasks]
     instances: list[FinishedInstances]
+    running: FinishedInstances | None
 
 
 class VideoInference:
@@ -88,6 +105,9 @@ class VideoInference:
 class VideoStream:
     """One video in progress: `push` its frames as they come, then `finish`; or `run` does both.
 
+    Either of them is a stage of the network, `advance` or `end`, and one for the masks, `encode`, which a thread of its
+    own may run: it knows what it is given alone.
+
     Args:
         engine: the network and the settings.
         output_size: (height, width) of the masks; None for that of the frames.
@@ -98,7 +118,7 @@ class VideoStream:
         self._settings = engine.settings
         self._output_size = output_size
         self._tracker = ClipTracker(engine.settings.window, engine.settings.association)
-        self._features = _FeatureBuffer()
+        self._features = FeatureBuffer()
         self._frame_shape: torch.Size | None = None
         self._num_frames = 0  # pushed so far
         self._last_start: int | None = None  # first frame of the last window that ran
@@ -109,19 +129,31 @@ class VideoStream:
         return self._output_size or tuple(self._frame_shape[-2:])
 
     def run(self, frames: Iterable[Tensor]) -> Iterator[StreamOutput]:
-        """Push all frames, in batches that the device has room for, and finish.
+        """Push all frames, in batches that the device has room for, and finish. The network is a batch ahead of the
+        masks.
 
         Raises:
             ValueError: see `push` and `finish`.
         """
+        yield from encode_behind(self.encode, self._advance_all(frames), self._engine.network.device)
+
+    def _advance_all(self, frames: Iterable[Tensor]) -> Iterator[Released]:
         iterator, size = each_in_region("decoding", frames), self._settings.frames_per_batch
         for first in iterator:
             size = size or num_frames_that_fit(self._engine.network.device, first.shape[-2:])
-            yield self.push([first, *islice(iterator, size - 1)])
-        yield self.finish()
+            yield self.advance([first, *islice(iterator, size - 1)])
+        yield self.end()
+
+    def push(self, frames: Sequence[Tensor]) -> StreamOutput:
+        """`advance`, and `encode` what it returns."""
+        return self.encode(self.advance(frames))
+
+    def finish(self) -> StreamOutput:
+        """`end`, and `encode` what it returns."""
+        return self.encode(self.end())
 
     @torch.no_grad()
-    def push(self, frames: Sequence[Tensor]) -> StreamOutput:
+    def advance(self, frames: Sequence[Tensor]) -> Released:
         """Add the next frames and run the windows that they complete.
 
         Args:
@@ -139,7 +171,7 @@ class VideoStream:
                 raise ValueError(
                     f"frame {index}: found shape {tuple(frame.shape)}, expected {tuple(self._frame_shape)}"
                 )
-        self._features.append(self._engine.network.encode_frames(_stacked(frames, self._engine.network.device)))
+        self._features.append(self._engine.network.encode_frames(stacked(frames, self._engine.network.device)))
         self._num_frames += len(frames)
 
         starts = range(
@@ -152,7 +184,7 @@ class VideoStream:
         return self._release(before)
 
     @torch.no_grad()
-    def finish(self) -> StreamOutput:
+    def end(self) -> Released:
         """End the video: run the last window, if frames are left that none has seen.
 
         Returns:
@@ -167,10 +199,6 @@ class VideoStream:
         if self._last_start is None or self._last_start + window < self._num_frames:
             self._run_windows([self._num_frames - window], window)
         return self._release(None)
-
-    def running_instances(self) -> FinishedInstances | None:
-        """The instances that are not final, with the mean class probabilities so far; None if there are none."""
-        return self._tracker.running_instances()
 
     def _next_regular_start(self) -> int:
         return 0 if self._last_start is None else self._last_start + self._settings.clip_stride
@@ -233,48 +261,17 @@ class VideoStream:
         splits = [(part.cpu() if self._settings.merge_on_cpu else part).split(counts) for part in parts]
         return [ClipInstances(*window) for window in zip(starts, *splits, strict=True)]
 
-    def _release(self, before: int | None) -> StreamOutput:
+    def _release(self, before: int | None) -> Released:
         """Take from the tracker what is final if no later window holds a frame before `before`; None: no later one."""
         self._features.drop(self._num_frames if before is None else before)
         frames, instances = self._tracker.release(before)
-        rles = encode_masks([frame.mask_logits for frame in frames], self.output_size)
+        return Released(frames, [] if instances is None else [instances], self._tracker.running_instances())
+
+    def encode(self, released: Released) -> StreamOutput:
+        """Encode the masks of frames that became final."""
+        rles = encode_masks([frame.mask_logits for frame in released.frames], self.output_size)
         masks = []
-        for frame, frame_rles in zip(frames, rles, strict=True):
+        for frame, frame_rles in zip(released.frames, rles, strict=True):
             found = zip(frame.instance_ids.tolist(), frame_rles, strict=True)
             masks.append(FrameMasks(frame.index, {i: rle for i, rle in found if rle is not None}))
-        return StreamOutput(masks, [] if instances is None else [instances])
-
-
-def _stacked(frames: Sequence[Tensor], device: torch.device) -> Tensor:
-    """(N, 3, H, W), where the frames lie; for a GPU in pinned memory, of which it copies while the host goes on."""
-    like, is_pinned = frames[0], device.type == "cuda" and frames[0].device.type == "cpu"
-    batch = torch.empty((len(frames), *like.shape), dtype=like.dtype, device=like.device, pin_memory=is_pinned)
-    return torch.stack(tuple(frames), out=batch)
-
-
-class _FeatureBuffer:
-    """The features of a video's latest frames, in the batches in which they were computed."""
-
-    def __init__(self) -> None:
-        self._batches: deque[tuple[int, FrameFeatures]] = deque()  # with the index of the first frame
-        self._num_frames = 0
-
-    def append(self, features: FrameFeatures) -> None:
-        """Add the next frames."""
-        self._batches.append((self._num_frames, features))
-        self._num_frames += len(features)
-
-    def frames(self, start: int, end: int) -> FrameFeatures:
-        """The features of the frames start … end - 1: a view where one batch holds them all."""
-        return FrameFeatures.cat(
-            [
-                features[max(start - first, 0) : end - first]
-                for first, features in self._batches
-                if first < end and start < first + len(features)
-            ]
-        )
-
-    def drop(self, before: int) -> None:
-        """Forget the batches that lie before frame `before`."""
-        while self._batches and self._batches[0][0] + len(self._batches[0][1]) <= before:
-            self._batches.popleft()
+        return StreamOutput(masks, released.instances, released.running)

@@ -25,3 +25,10 @@ class FrameNormalizer(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """uint8 (…, 3, h, w) on any device → float32 on the module's."""
         return (frames.to(self.mean.device, non_blocking=True) - self.mean) / self.std
+
+
+def stacked(frames: Sequence[Tensor], device: torch.device) -> Tensor:
+    """(N, 3, h, w), where the frames lie; for a GPU in pinned memory, of which it copies while the host goes on."""
+    like, is_pinned = frames[0], device.type == "cuda" and frames[0].device.type == "cpu"
+    batch = torch.empty((len(frames), *like.shape), dtype=like.dtype, device=like.device, pin_memory=is_pinned)
+    return torch.stack(tuple(frames), out=batch)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading ahead, by threads while the caller works on earlier items; and reading up to the first fault."""
+"""Stages of a pipeline, each a bounded iterator with threads of its own: those that read ahead of the caller, and those
+that finish behind it; and reading up to the first fault."""
 
 import itertools
 from collections import deque
@@ -83,3 +84,34 @@ def _results(function: Callable[[Item], Result], items: Iterable[Item], ahead: i
         finally:
             reader.shutdown(wait=False, cancel_futures=True)
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def finish_behind(function: Callable[[Item], Result], items: Iterable[Item], *, behind: int = 1) -> Iterator[Result]:
+    """`function` of each item, in order, computed by a thread while the caller's goes on to the next items.
+
+    Unlike with `read_ahead`, `items` is gone through by the caller's thread, when it asks for a result.
+
+    Args:
+        behind: the most results that are not finished when another item is asked for, at least 1.
+
+    Yields:
+        The results, in the order of the items.
+
+    Raises:
+        Whatever `items` or `function` raises, in its place among the results. The thread ends then, and when the
+        iterator is closed or forgotten.
+    """
+    readable: ReadablePart[Item] = ReadablePart(items)
+    with ThreadPoolExecutor(1, thread_name_prefix="finish-behind") as worker:
+        waiting: deque[Future] = deque()
+        try:
+            for item in readable:
+                waiting.append(worker.submit(function, item))
+                if len(waiting) > behind:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            worker.shutdown(wait=False, cancel_futures=True)
+    if readable.error is not None:
+        raise readable.error
