@@ -49,7 +49,7 @@ def encode_masks(frames: Sequence[Tensor], output_size: tuple[int, int]) -> list
     if num_masks == 0:
         return [[] for _ in frames]
     with _one_thread():
-        borders = _find_borders(torch.cat(tuple(frames)).float(), output_size)
+        borders = _find_borders(torch.cat(tuple(frames)).float(), output_size).sort().values
     rles = iter(_compress(borders.cpu().numpy(), num_masks, output_size))
     return [list(islice(rles, len(frame))) for frame in frames]
 
@@ -146,10 +146,11 @@ def _borders_in_cells(values: Tensor, cells: Tensor, rows: Tensor, columns: Tens
 
 
 def _compress(borders: np.ndarray, num_masks: int, output_size: tuple[int, int]) -> list[Rle | None]:
-    """The masks that have these borders, see `_find_borders`."""
+    """The masks that have these borders, see `_find_borders`, in ascending order."""
     height, width = output_size
-    borders, times = np.unique(borders, return_counts=True)
-    masks, pixels = np.divmod(borders[times % 2 == 1], height * width + 1)
+    firsts = np.flatnonzero(np.diff(borders, prepend=-1))  # of those that are equal
+    times = np.diff(firsts, append=len(borders))
+    masks, pixels = np.divmod(borders[firsts[times % 2 == 1]], height * width + 1)
     is_pixel = pixels < height * width
     masks, pixels = masks[is_pixel], pixels[is_pixel]
     num_borders = np.bincount(masks, minlength=num_masks)
