@@ -108,6 +108,7 @@ def test_what_fails_is_said_at_the_end_and_stops_nothing(run, files, tmp_path):
         (["--threshold", "2"], "found '2', expected a number from 0 to 1"),
         (["--every", "0"], "found '0', expected a whole number, at least 1"),
         (["--cutouts", "gif"], "found 'gif', expected one of webm, png"),
+        (["--decoder", "gpu"], "found 'gpu', expected one of cpu, nvdec"),
         (["--size", "big"], "found 'big', expected WIDTHxHEIGHT"),
         (["--set", "MODEL"], "found 'MODEL', expected KEY=VALUE"),
         (["-"], "--frame-rate"),

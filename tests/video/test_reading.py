@@ -2,6 +2,7 @@
 """Video files and folders of frames: what cannot be read is named."""
 
 import os
+import shutil
 import struct
 
 import av
@@ -261,6 +262,16 @@ def test_pipe_is_named(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(VideoReadError, match="pipe: found a pipe or a device, expected a file or a folder"):
         open_frames(tmp_path / "pipe")
+
+
+@pytest.mark.skipif(bool(shutil.which("nvidia-smi")), reason="there may be such a decoder")
+def test_missing_decoder_is_named(tmp_path):
+    path = write_noise_video(tmp_path / "clip.mp4", 2)
+    with pytest.raises(ValueError, match="nvdec: found no such decoder .*NVIDIA"):
+        open_frames(path, decoder="nvdec")
+    with pytest.raises(ValueError, match="found 'gpu', expected one of cpu, nvdec"):
+        open_frames(path, decoder="gpu")
+    assert len(list(open_frames(path, decoder="cpu"))) == 2
 
 
 def test_missing_input(tmp_path):

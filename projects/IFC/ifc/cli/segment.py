@@ -87,7 +87,7 @@ def segment(
     window: Window = None,
     device: Device = None,
     precision: Annotated[
-        str | None, typer.Option(metavar="NAME", help="float32, bfloat16 or auto (default: the model's, or auto)")
+        str | None, typer.Option(metavar="NAME", help="float32, tf32, bfloat16 or auto (default: the model's, or auto)")
     ] = None,
     threshold: Annotated[
         float, typer.Option(parser=probability, metavar="SCORE", help="smallest score of a track that is shown")
@@ -114,6 +114,10 @@ def segment(
     size: Annotated[
         tuple | None, typer.Option(parser=frame_size, metavar="WxH", help="of the raw frames on the standard input")
     ] = None,
+    decoder: Annotated[
+        str,
+        typer.Option(parser=one_of("cpu", "nvdec"), metavar="cpu|nvdec", help="nvdec: decode files on an NVIDIA GPU"),
+    ] = "cpu",
     overlay: Annotated[bool, option("write overlay.mp4")] = True,
     results: Annotated[bool, option("write results.json")] = True,
     masks: Annotated[bool, option("write masks/00000.png, ...")] = False,
@@ -189,6 +193,10 @@ def segment(
     if "-" in videos and not (size and frame_rate):
         raise typer.BadParameter("found none, expected both for raw frames (-)", param_hint="--size, --frame-rate")
     make_writable_folder(output, "--output")
+    if decoder == "nvdec":
+        from ..video.containers import nvdec
+
+        nvdec()  # or an error, before the model is loaded
     require_one_that_exists(videos)
     say_what_is_loaded(weights)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
@@ -204,6 +212,7 @@ def segment(
         part=Part(start, end, every),
         frame_rate=frame_rate,
         raw_size=size,
+        decoder=decoder,
         threshold=threshold,
         results_threshold=results_threshold,
         overlay=overlay,

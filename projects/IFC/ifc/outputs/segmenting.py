@@ -76,7 +76,8 @@ def _segment(
     name, source = os.fspath(input_), None
 
     def open_source() -> FrameSource:
-        opened = open_frames(input_, frame_rate=settings.frame_rate, size=settings.raw_size)
+        rate, size, decoder = settings.frame_rate, settings.raw_size, settings.decoder
+        opened = open_frames(input_, frame_rate=rate, size=size, decoder=decoder)
         segmenter.require_size(*opened.size, name)
         return opened
 

@@ -16,6 +16,7 @@ class SegmentSettings:
         part: which frames are read.
         frame_rate: frames a second of what has no clock: folders of frames (None: 10), and raw frames.
         raw_size: (height, width) of raw frames on the standard input.
+        decoder: of video files, see `VideoReader`.
         threshold: smallest score of a track that is shown: drawn, cut out, and in masks and tables.
         results_threshold: smallest score of a track in results.json; 0 for all that the model gives, as an evaluation
             wants them.
@@ -31,6 +32,7 @@ class SegmentSettings:
     part: Part = field(default_factory=Part)
     frame_rate: float | None = None
     raw_size: tuple[int, int] | None = None
+    decoder: str = "cpu"
     threshold: float = 0.3
     results_threshold: float = 0.05
     overlay: bool = True
@@ -44,6 +46,6 @@ class SegmentSettings:
     def as_json(self) -> dict[str, Any]:
         """All of them that change what is written."""
         settings = asdict(self)
-        del settings["overwrite"]
+        del settings["overwrite"], settings["decoder"]
         part = settings.pop("part")
         return {**part, **settings, "raw_size": self.raw_size and list(self.raw_size)}

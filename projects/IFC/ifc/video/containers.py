@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import cache
 
 import av
 import av.container
 import numpy as np
+from av.codec.hwaccel import HWAccel
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 
@@ -33,6 +35,22 @@ def open_container(address: str | RemoteView, name: str, **options: object) -> I
         raise VideoReadError(f"{name}: unreadable video: {reason(error)}") from error
     with container:
         yield container
+
+
+@cache
+def nvdec() -> HWAccel:
+    """The decoder of an NVIDIA GPU, as containers are opened with it. What it does not know is decoded by the CPU.
+
+    Raises:
+        ValueError: there is none.
+    """
+    decoder = HWAccel("cuda")
+    try:
+        decoder.create(av.Codec("h264", "r"))
+    except (av.FFmpegError, NotImplementedError, OSError, ValueError) as error:
+        expected = "expected an NVIDIA GPU with its driver, and a PyAV that knows it"
+        raise ValueError(f"nvdec: found no such decoder ({reason(error)}), {expected}") from error
+    return decoder
 
 
 def video_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:

@@ -23,12 +23,13 @@ from .addresses import (
     scheme,
     without_file_scheme,
 )
-from .containers import decoded, open_container, reason, to_upright_rgb, video_stream
+from .containers import decoded, nvdec, open_container, reason, to_upright_rgb, video_stream
 from .folders import FolderReader, ImageReader
 from .sound import Sound, has_sound
 from .sources import FOLDER_RATE, FrameSource, TimedFrame, VideoReadError
 
 STANDARD_INPUT = "-"
+DECODERS = ("cpu", "nvdec")
 # FFmpeg goes on at the byte where a connection broke, and gives up after these seconds.
 _RECONNECT = {"reconnect": "1", "reconnect_on_network_error": "1", "reconnect_delay_max": "8"}
 _SEEK_MARGINS = (1.0, 20.0, None)  # seconds before the wanted frame to look for one to begin at; None: the beginning
@@ -40,13 +41,21 @@ class VideoReader(FrameSource):
 
     A frame's time is that of the file (variable frame rates), or follows from the frame rate where a file has none.
 
+    Args:
+        path: the file or the address.
+        decoder: one of `DECODERS`: "nvdec" for that of an NVIDIA GPU.
+
     Raises:
         ImportError: the package that reads such addresses is missing.
+        ValueError: there is no such decoder.
         VideoReadError: if the file is no video or not one of its frames can be decoded.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(self, path: str | os.PathLike[str], decoder: str = "cpu"):
         self.name = str(path)
+        if decoder not in DECODERS:
+            raise ValueError(f"decoder: found {decoder!r}, expected one of {', '.join(DECODERS)}")
+        self._hardware = {"hwaccel": nvdec()} if decoder == "nvdec" else {}
         self.path = None if IS_ADDRESS(self.name) else Path(path)
         with _named(self.name):
             self._file = RemoteFile(self.name) if is_remote_file(self.name) else None
@@ -105,7 +114,7 @@ class VideoReader(FrameSource):
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-        with open_container(self._address, self.name, **self._options) as container:
+        with open_container(self._address, self.name, **self._hardware, **self._options) as container:
             yield container, video_stream(container, self.name)
 
     def _seek(self, container: av.container.InputContainer, stream: av.VideoStream, time: float) -> bool:
@@ -168,6 +177,7 @@ def open_frames(
     *,
     frame_rate: Fraction | float | None = None,
     size: tuple[int, int] | None = None,
+    decoder: str = "cpu",
 ) -> FrameSource:
     """Open whatever has frames.
 
@@ -177,9 +187,11 @@ def open_frames(
             number, which is that of a camera unless a file has that name, or "-": raw frames on the standard input.
         frame_rate: frames a second of what has no clock: a folder's (default 10) and the standard input's.
         size: (height, width) of the standard input's frames.
+        decoder: of video files, see `VideoReader`.
 
     Raises:
         ImportError: the package that reads such addresses is missing.
+        ValueError: there is no such decoder.
         VideoReadError: if there is nothing at `video` or it cannot be read.
     """
     from .live import CameraReader, RawReader, StreamReader  # which rest on this module
@@ -189,7 +201,7 @@ def open_frames(
     if isinstance(video, str):
         video = without_file_scheme(video)
         if IS_ADDRESS(video):
-            return VideoReader(video) if _has_an_end(video) else StreamReader(video)
+            return VideoReader(video, decoder) if _has_an_end(video) else StreamReader(video)
     path = local_path(video)
     if path is None:
         return CameraReader(int(video))
@@ -201,7 +213,8 @@ def open_frames(
         if not path.is_file():
             expected = "expected a file or a folder, which is read repeatedly"
             raise VideoReadError(f"{path}: found a pipe or a device, {expected}")
-    return ImageReader(path, frame_rate or FOLDER_RATE) if path.suffix.lower() in SUFFIXES else VideoReader(path)
+    is_image = path.suffix.lower() in SUFFIXES
+    return ImageReader(path, frame_rate or FOLDER_RATE) if is_image else VideoReader(path, decoder)
 
 
 def _has_an_end(address: str) -> bool:
