@@ -6,6 +6,7 @@ They need nothing of conftest.py, so that `ifc benchmark gpu-report` can run the
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from detectron2.utils.events import EventStorage
@@ -22,6 +23,8 @@ from ifc.benchmark.shapes_data import moving_shapes, write_dataset
 from ifc.engine import Trainer, setup_config
 from ifc.inference.mask_encoding import encode_masks
 from ifc.predictor import VideoSegmenter
+from ifc.video import VideoReader, VideoWriter
+from ifc.video.containers import nvdec
 
 DEVICE = torch.device("cuda")
 MIXED = ["SOLVER.AMP.ENABLED", "True"]
@@ -72,6 +75,20 @@ def test_rle_is_that_of_the_cpu(size):
     logits = shape_logits(12, (90, 160))
     (found,), (expected,) = (encode_masks([x], size) for x in (logits.to(DEVICE), logits))
     assert found == expected and None not in found
+
+
+def test_nvdec_decodes_as_the_cpu(tmp_path):
+    try:
+        nvdec()
+    except ValueError as error:
+        pytest.skip(str(error))
+    with VideoWriter(tmp_path / "video.mp4", 25) as writer:
+        for frame in moving_shapes(20, (180, 320), 3, 20):
+            writer.write(frame)
+    found, expected = (list(VideoReader(tmp_path / "video.mp4", name).timed(0.2)) for name in ("nvdec", "cpu"))
+    assert [time for time, _ in found] == [time for time, _ in expected] and len(found) == 15
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one.image.astype(int), other.image, atol=4)  # of another converter to RGB
 
 
 @pytest.mark.parametrize("window", [5, 12])

@@ -10,7 +10,7 @@ from detectron2.modeling import build_model
 from tiny_model import tiny_config
 
 from ifc.inference import InferenceNetwork, InferenceSettings
-from ifc.precision import fast_precision
+from ifc.precision import fast_precision, float32_products
 
 SIZE = (64, 96)
 
@@ -54,6 +54,26 @@ def plain(model, frames, num_frames):
 def assert_close(found, expected, atol):
     for x, y in zip(found, expected, strict=True):
         torch.testing.assert_close(x, y, atol=atol, rtol=atol)
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("float32", False), ("bfloat16", False), ("tf32", True)])
+def test_float32_is_multiplied_as_told_and_as_before_elsewhere(precision, expected):
+    network, seen = network_of(model_of(), precision=precision), []
+
+    def see(*_):
+        seen.append([backend.allow_tf32 for backend in (torch.backends.cuda.matmul, torch.backends.cudnn)])
+
+    for part in (network.network.backbone[0]["backbone"], network.network.class_embed):
+        part.register_forward_hook(see)
+    with float32_products(tf32=not expected):
+        predict(network, frames_of(1), 1)
+        see()
+    assert seen == [[expected] * 2, [expected] * 2, [not expected] * 2]
+
+
+def test_tf32_is_float32_on_a_cpu():
+    found, expected = (predict(network_of(model_of(), precision=name), frames_of(2), 2) for name in ("tf32", "float32"))
+    assert_close(found, expected, atol=0)
 
 
 @pytest.mark.parametrize("norm", ["FrozenBN", "BN"])

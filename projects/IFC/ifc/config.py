@@ -78,7 +78,8 @@ def add_ifc_config(cfg: CN) -> None:
     cfg.MODEL.IFC.TRACKER.MEMORY_TRACKS = 100  # tracks out of sight that may come back: those that ended last
 
     # Speed of inference. Only PRECISION changes the result by more than float32's rounding.
-    cfg.MODEL.IFC.PRECISION = "float32"  # "bfloat16", by autocast, or "auto": bfloat16 where the device is fast at it
+    # "bfloat16", by autocast; "auto": that where the device is fast at it; "tf32": float32 multiplied in TF32 by GPUs
+    cfg.MODEL.IFC.PRECISION = "float32"
     cfg.MODEL.IFC.COMPILE = ""  # a mode of torch.compile: "default", "reduce-overhead" (CUDA graphs), "max-autotune", …
     cfg.MODEL.IFC.FRAMES_PER_BATCH = 0  # frames that pass the backbone together; 0: as many as memory has room for
     cfg.MODEL.IFC.WINDOWS_PER_BATCH = 0  # windows that pass the network together at most; 0: as memory has room for

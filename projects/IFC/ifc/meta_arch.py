@@ -17,8 +17,9 @@ from .inference.video import VideoInference
 from .modeling.appearance import AppearanceHead
 from .modeling.checkpointing import checkpoint_activations
 from .modeling.network import IfcNetwork, LayerPredictions
-from .modeling.normalization import FrameNormalizer
+from .modeling.normalization import FrameNormalizer, stacked
 from .modeling.transformer import LayerSettings, Transformer
+from .precision import float32_products
 from .regions import region
 from .training.criterion import ClipCriterion, ContrastSettings
 from .training.matcher import HungarianMatcher
@@ -166,7 +167,8 @@ class Ifc(nn.Module):
         num_frames = {len(clip["image"]) for clip in batched_inputs}
         if len(num_frames) > 1:
             raise ValueError(f"the clips of a batch must have equally many frames, found {sorted(num_frames)}")
-        images = ImageList.from_tensors([self.normalize(frame) for clip in batched_inputs for frame in clip["image"]])
+        clips = [self.normalize(stacked(clip["image"], self.device)) for clip in batched_inputs]
+        images = ImageList.from_tensors([frame for clip in clips for frame in clip])
         return self.detr(images.tensor, images.image_sizes, num_frames.pop()), images
 
     @region("losses")
@@ -203,6 +205,7 @@ class Ifc(nn.Module):
         return output
 
     @torch.no_grad()
+    @float32_products()
     def _infer_images(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Instances]]:
         images = ImageList.from_tensors([self.normalize(image["image"]) for image in batched_inputs])
         features = self.detr.encode_frames(images.tensor, images.image_sizes)

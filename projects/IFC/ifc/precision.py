@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which floating-point format a device computes fast in."""
+"""Which floating-point format a device computes fast in, and which it is told to compute in."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -15,6 +17,21 @@ def fast_precision(device: torch.device) -> str:
     is_fast, reason = has_fast_bfloat16(device)
     logger.info(f"{device} is {'' if is_fast else 'not '}fast at bfloat16 ({reason})")
     return "bfloat16" if is_fast else "float32"
+
+
+@contextmanager
+def float32_products(tf32: bool = False) -> Iterator[None]:
+    """While the block runs, GPUs multiply matrices and convolve float32 in float32; or in TF32, of which ten bits of a
+    factor count, as cuDNN's convolutions do it otherwise. For all threads."""
+    backends = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = tf32
+        yield
+    finally:
+        for backend, value in zip(backends, before, strict=True):
+            backend.allow_tf32 = value
 
 
 def has_fast_bfloat16(device: torch.device) -> tuple[bool, str]:

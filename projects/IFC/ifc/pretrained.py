@@ -39,7 +39,7 @@ def load(
             - a checkpoint, .pth or .pkl, together with `config_file`.
         device: "cpu", "cuda", "cuda:1", …; None for a GPU where there is one, else the CPU.
         window: frames of a window; None for those of the model's config.
-        precision: "float32", "bfloat16", or "auto", which is bfloat16 where the device is fast at it; None for the
+        precision: "float32", "tf32", "bfloat16", or "auto": bfloat16 where the device is fast at it; None for the
             config's, or "auto" if it does not say.
         config_file: the config, in YAML, that a checkpoint was trained with.
         weights_hash: the SHA-256 that the weights' file must have, in hexadecimal.

@@ -6,7 +6,8 @@ asked for in bfloat16 and through torch.compile. The network that is trained is 
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from detectron2.layers import FrozenBatchNorm2d
@@ -16,11 +17,11 @@ from ..modeling.folding import folded
 from ..modeling.network import ClipPrediction, FrameFeatures, IfcNetwork
 from ..modeling.normalization import FrameNormalizer
 from ..modeling.transformer import MultiheadAttention
-from ..precision import fast_precision
+from ..precision import fast_precision, float32_products
 from ..regions import region
 from .settings import InferenceSettings
 
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "tf32", "bfloat16")
 # torch.compile's modes; those of CUDA_GRAPH_MODES replay CUDA graphs, whose outputs live until the next replay.
 CUDA_GRAPH_MODES = ("reduce-overhead", "max-autotune")
 COMPILE_MODES = ("default", "max-autotune-no-cudagraphs", *CUDA_GRAPH_MODES)
@@ -37,8 +38,8 @@ class InferenceNetwork:
         network: the network.
         normalize: turns frames into the network's input, on its device.
         settings: the precision, in which matrix products and convolutions run by torch's autocast ("auto": bfloat16
-            where the device is fast at it, float32 elsewhere; class logits are float32 in either), and the mode of
-            torch.compile.
+            where the device is fast at it, float32 elsewhere; class logits are float32 in either; "tf32": float32, of
+            which GPUs that have it multiply in TF32), and the mode of torch.compile.
     """
 
     def __init__(self, network: IfcNetwork, normalize: FrameNormalizer, settings: InferenceSettings):
@@ -73,7 +74,7 @@ class InferenceNetwork:
         if weights == self._weights_seen:
             return
         precision = fast_precision(self.device) if self._precision == "auto" else self._precision
-        self._dtype = getattr(torch, precision)
+        self._dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self._network = _accelerated_copy(self._source, self._dtype)
         self._encode, self._predict = self._network.encode_frames, self._network.predict_clips
         if self._compile_mode:
@@ -103,10 +104,13 @@ class InferenceNetwork:
             prediction = self._predict(features, num_frames)
         return prediction[:num_clips]
 
-    def _context(self) -> torch.autocast:
+    @contextmanager
+    def _context(self) -> Iterator[None]:
         if self._compile_mode in CUDA_GRAPH_MODES:
             torch.compiler.cudagraph_mark_step_begin()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16)
+        autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16)
+        with float32_products(tf32=self._precision == "tf32"), autocast:
+            yield
 
 
 def _accelerated_copy(network: IfcNetwork, dtype: torch.dtype) -> IfcNetwork:

@@ -235,7 +235,7 @@ def padding_mask(
     valid = [(-(-height // stride), -(-width // stride)) for height, width in image_sizes]
     if all(size == tuple(grid_size) for size in valid):
         return None
-    valid_heights, valid_widths = torch.tensor(valid, device=device).unbind(1)  # (N,) each
+    valid_heights, valid_widths = torch.tensor(valid).to(device, non_blocking=True).unbind(1)  # (N,) each
     rows = torch.arange(grid_size[0], device=device) >= valid_heights[:, None]  # (N, h)
     columns = torch.arange(grid_size[1], device=device) >= valid_widths[:, None]  # (N, w)
     return rows[:, :, None] | columns[:, None, :]

@@ -15,7 +15,7 @@ from ...version import __version__
 from ..measuring import machine, timed
 from ..runs import synchronize
 from .settings import Parts, Rows, Settings
-from .variants import Variant, as_in
+from .variants import VARIANTS, as_in
 
 SMI_FIELDS = (
     "driver_version clocks.sm clocks.max.sm clocks.mem clocks.max.mem power.limit temperature.gpu mig.mode.current"
@@ -25,12 +25,11 @@ SMI_FIELDS = (
 def parts(settings: Settings) -> Parts:
     """The machine in words; products of large matrices; copies."""
     device = torch.device(settings.device)
-    products = {"bfloat16": (torch.bfloat16, False), "TF32": (torch.float32, True), "float32": (torch.float32, False)}
+    products = {"bfloat16": torch.bfloat16, "TF32": torch.float32, "float32": torch.float32}
 
     def product_row(name: str) -> Rows:
-        dtype, tf32 = products[name]
-        with as_in(Variant(tf32=tf32), device):
-            return {f"products in {name}": {"TFLOP/s": matmul_peak(dtype, device) / 1e12}}
+        with as_in(VARIANTS[name], device):
+            return {f"products in {name}": {"TFLOP/s": matmul_peak(products[name], device) / 1e12}}
 
     return {
         "words": lambda: {name: {"found": text} for name, text in describe(device).items()},

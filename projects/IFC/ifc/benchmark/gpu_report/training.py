@@ -13,11 +13,11 @@ from .variants import Variant, as_in
 
 MIXED = ["SOLVER.AMP.ENABLED", "True"]
 VARIANTS = {
-    "bfloat16": (MIXED, False),
-    "float32": ([], False),
-    "bfloat16, 3136 points": ([*MIXED, "MODEL.IFC.NUM_POINTS", "3136"], False),
-    "TF32": ([], True),
-    "bfloat16, compiled": ([*MIXED, "SOLVER.COMPILE", "default"], False),
+    "bfloat16": (MIXED, "float32"),
+    "float32": ([], "float32"),
+    "bfloat16, 3136 points": ([*MIXED, "MODEL.IFC.NUM_POINTS", "3136"], "float32"),
+    "TF32": ([], "tf32"),
+    "bfloat16, compiled": ([*MIXED, "SOLVER.COMPILE", "default"], "float32"),
 }
 ITERATIONS = 3
 
@@ -40,11 +40,11 @@ def parts(settings: Settings) -> Parts:
 
 def largest_batch(name: str, args: Namespace, settings: Settings, seconds: float) -> Rows:
     """The numbers of each batch, of which the last is the largest that fits, or the largest that there is time for."""
-    opts, tf32 = VARIANTS[name]
+    opts, precision = VARIANTS[name]
     device = torch.device(settings.device)
     rows: Rows = {}
     clips, end = 1, settings.seconds_left - seconds
-    with as_in(Variant(compile_mode="default" if "SOLVER.COMPILE" in opts else "", tf32=tf32), device):
+    with as_in(Variant(precision, "default" if "SOLVER.COMPILE" in opts else ""), device):
         while clips <= (4 if settings.is_toy else 1024):
             before = settings.seconds_left
             batch = Namespace(**vars(args) | {"opts": [*args.opts, *opts, "SOLVER.IMS_PER_BATCH", str(clips)]})
