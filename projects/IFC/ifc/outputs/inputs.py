@@ -98,7 +98,7 @@ def _of_path(text: str) -> list[str]:
         return [text]
     names = [entry.name for entry in os.scandir(text) if not entry.name.startswith(".")]
     videos = sorted((name for name in names if name.lower().endswith(VIDEO_SUFFIXES)), key=natural_order)
-    others = [name for name in names if name not in videos]
+    others = set(names).difference(videos)
     if any(name.lower().endswith(SUFFIXES) for name in names):
         if videos:
             logger.warning(f"{text} has images in it and is taken for a folder of frames, without {videos[0]}")
