@@ -12,6 +12,7 @@ APP = ["gradio>=6.31,<7"]  # ifc app
 DOCS = ["furo>=2025.12", "myst-parser>=4", "sphinx>=8.1"]  # the site of docs/; tested with Sphinx 9.0
 FAST_COCO = ["faster-coco-eval>=1.6"]  # AP of COCO test sets; pycocotools does it otherwise
 HUB = ["huggingface-hub>=2.4"]  # ifc.load("hf://owner/name")
+RAY = ["ray[data]>=2.60"]  # ifc batch
 REMOTE = ["gcsfs>=2026.8", "s3fs>=2026.9"]  # videos behind gs:// and s3://, by fsspec; no test needs them
 ONNX = ["onnx>=1.23", "onnxruntime>=1.23", "onnxscript>=0.7"]  # ifc export, and what it exports
 SUPERVISION = ["supervision>=0.31"]  # frame.to_supervision(); those before 0.30 bring opencv-python, see below
@@ -69,6 +70,7 @@ setup(
         "fast-coco": FAST_COCO,
         "hub": HUB,
         "onnx": ONNX,
+        "ray": RAY,
         "remote": REMOTE,
         "supervision": SUPERVISION,
         "timm": TIMM,
@@ -81,6 +83,7 @@ setup(
             *FAST_COCO,
             *HUB,
             *ONNX,
+            *RAY,
             *SUPERVISION,
             *TIMM,
             *TRACKING,

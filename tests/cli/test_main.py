@@ -31,7 +31,8 @@ COMMANDS = list(walk(get_command(cli.app)))
 def test_the_commands_are_there():
     names = {words[0] for words in COMMANDS if len(words) == 1}
     of_models = {"train", "eval", "export", "plot", "strip", "analyze", "benchmark"}
-    assert names == {"segment", "view", "app", "merge", "data", "info", "install-detectron2", "demo"} | of_models
+    of_videos = {"segment", "batch", "view", "app", "merge"}
+    assert names == {*of_models, *of_videos, "data", "info", "install-detectron2", "demo"}
     of_data = {words[1] for words in COMMANDS if words[:1] == ("data",) and len(words) == 2}
     assert of_data == {"check", "split", "convert", "shapes", "clips", "long", "submit", "compare"}
 

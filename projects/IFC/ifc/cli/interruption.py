@@ -3,6 +3,7 @@
 
 import logging
 import signal
+from collections.abc import Callable
 from types import FrameType, TracebackType
 
 logger = logging.getLogger(__name__)
@@ -10,10 +11,15 @@ logger = logging.getLogger(__name__)
 
 class Interruption:
     """A context in which an interrupt (Ctrl-C) or SIGTERM is a request to finish, not the end. A second one is, as
-    ever."""
+    ever.
 
-    def __init__(self) -> None:
+    Args:
+        tell: called at the request.
+    """
+
+    def __init__(self, tell: Callable[[], object] = lambda: None) -> None:
         self.is_requested = False
+        self._tell = tell
 
     def __enter__(self) -> "Interruption":
         self._previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -30,5 +36,6 @@ class Interruption:
 
     def _request(self, signum: int, frame: FrameType | None) -> None:
         self.is_requested = True
+        self._tell()
         signal.signal(signum, self._previous[signum])
         logger.warning("Interrupted: what was read so far is finished and written. Again to stop at once.")

@@ -9,7 +9,21 @@ import typer
 
 from ..version import __version__
 from . import app as app_command
-from . import benchmark, convert, data, demo, export, info, install_detectron2, merge, model, results, segment, view
+from . import (
+    batch,
+    benchmark,
+    convert,
+    data,
+    demo,
+    export,
+    info,
+    install_detectron2,
+    merge,
+    model,
+    results,
+    segment,
+    view,
+)
 from .program import KEYS_LAST, SeveralValues, print_anything
 
 app = typer.Typer(
@@ -20,6 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 app.command("segment")(segment.segment)
+app.command("batch")(batch.batch)
 app.command("view")(view.view)
 app.command("app")(app_command.app)
 app.command("train", context_settings=KEYS_LAST)(model.train)

@@ -6,10 +6,11 @@ interrupted.
 """
 
 import contextlib
+import inspect
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Annotated, Any
@@ -91,6 +92,22 @@ def new_file(text: str) -> Path:
     if path.is_dir() or not path.resolve().parent.is_dir():
         raise typer.BadParameter(f"found {text!r}, expected a file in a folder that exists")
     return path
+
+
+def with_options_of(lender: Callable, but: Collection[str] = ()) -> Callable[[Callable], Callable]:
+    """A decorator of a command that takes all options of another, but those named, too, as `**options`."""
+
+    def decorate(command: Callable) -> Callable:
+        lent, own = (inspect.signature(each, eval_str=True).parameters.values() for each in (lender, command))
+        both = [each for each in lent if each.name not in but]
+        both += [each for each in own if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        command.__signature__ = inspect.Signature(
+            sorted(both, key=lambda each: each.default is not inspect.Parameter.empty)
+        )
+        command.__annotations__ = {each.name: each.annotation for each in both}
+        return command
+
+    return decorate
 
 
 ConfigFile = Annotated[str, option("a config in YAML, or the name of one of IFC's own", "FILE")]

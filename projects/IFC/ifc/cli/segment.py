@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ifc segment`."""
 
+import dataclasses
 import glob
 import json as json_format
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +29,9 @@ from .program import (
     say_what_is_loaded,
     video_rate,
 )
+
+if TYPE_CHECKING:
+    from ..outputs import Outcome, SegmentSettings
 
 INTERRUPTED = 130
 
@@ -73,6 +78,57 @@ def require_one_that_exists(videos: list[str]) -> None:
     if not any(path is None or os.path.lexists(path) or any(glob.iglob(str(path), recursive=True)) for path in paths):
         more = f", nor is any of the other {len(videos) - 1}" if len(videos) > 1 else ""
         raise FileNotFoundError(f"{videos[0]}: no such file or folder{more}")
+
+
+def prepared(options: SimpleNamespace) -> tuple[list[str], "SegmentSettings", dict[str, Any]]:
+    """All inputs, what is written of them, and the arguments of `pretrained.load`, of the options of `segment`.
+
+    Raises:
+        OSError, ValueError: the inputs cannot be found, or the output cannot be written to.
+        typer.BadParameter: options that make no sense together.
+    """
+    start, end = options.start, options.end
+    if end is not None and end <= start:
+        raise typer.BadParameter(f"found {end:g} s, expected more than --start, {start:g} s", param_hint="--end")
+    if "-" in options.videos and not (options.size and options.frame_rate):
+        raise typer.BadParameter("found none, expected both for raw frames (-)", param_hint="--size, --frame-rate")
+    make_writable_folder(options.output, "--output")
+    require_one_that_exists(options.videos)
+    say_what_is_loaded(options.weights)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    from ..outputs import SegmentSettings, find_inputs
+    from ..pretrained import SHAPES_TINY
+    from ..video import Part
+    from ..ytvis.drawing import DrawingStyle
+
+    drawn = {field.name: getattr(options, field.name) for field in dataclasses.fields(DrawingStyle)}
+    settings = SegmentSettings(
+        part=Part(start, end, options.every),
+        frame_rate=options.frame_rate,
+        raw_size=options.size,
+        decoder=options.decoder,
+        threshold=options.threshold,
+        results_threshold=options.results_threshold,
+        overlay=options.overlay,
+        results=options.results,
+        masks=options.masks,
+        cutouts=options.cutouts,
+        boxes=options.csv,
+        style=DrawingStyle(**drawn),
+        overwrite=options.overwrite,
+    )
+    model = {"name": options.weights or SHAPES_TINY, "config_file": options.config_file, "device": options.device}
+    model |= {"window": options.window, "precision": options.precision}
+    keys = [part for pair in options.config or () for part in pair.split("=", 1)]
+    return find_inputs(options.videos), settings, {**model, "opts": keys}
+
+
+def summary(outcome: "Outcome") -> str:
+    """What became of an input, in a line."""
+    state = "finished before" if outcome.skipped else outcome.status
+    rate = f", {outcome.num_frames / outcome.seconds:.1f} frames/s" if outcome.num_frames else ""
+    frames = f": {outcome.num_frames} frames{rate}" if outcome.num_frames else ""
+    return f"{outcome.input}: {state}{frames}{f' -> {outcome.folder}' if outcome.folder else ''}"
 
 
 @one_clear_error()
@@ -188,45 +244,17 @@ def segment(
 
     Exit status: 0, all is done; 1, an error, or some inputs failed; 2, options that make no sense; 130, interrupted.
     """
-    if end is not None and end <= start:
-        raise typer.BadParameter(f"found {end:g} s, expected more than --start, {start:g} s", param_hint="--end")
-    if "-" in videos and not (size and frame_rate):
-        raise typer.BadParameter("found none, expected both for raw frames (-)", param_hint="--size, --frame-rate")
-    make_writable_folder(output, "--output")
     if decoder == "nvdec":
         from ..video.containers import nvdec
 
         nvdec()  # or an error, before the model is loaded
-    require_one_that_exists(videos)
-    say_what_is_loaded(weights)
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    from ..outputs import SegmentSettings, find_inputs, segment_videos, take_share
-    from ..pretrained import SHAPES_TINY, load
-    from ..video import Part
-    from ..ytvis.drawing import DrawingStyle
+    found, settings, model = prepared(SimpleNamespace(**locals()))
+    from ..outputs import segment_videos, take_share
+    from ..pretrained import load
     from .progress import ProgressBars
 
-    found = find_inputs(videos)
     inputs = take_share(found, *(shard or (1, 1)))
-    settings = SegmentSettings(
-        part=Part(start, end, every),
-        frame_rate=frame_rate,
-        raw_size=size,
-        decoder=decoder,
-        threshold=threshold,
-        results_threshold=results_threshold,
-        overlay=overlay,
-        results=results,
-        masks=masks,
-        cutouts=cutouts,
-        boxes=csv,
-        style=DrawingStyle(scale, fill, contours, boxes, labels, trails, dim_background),
-        overwrite=overwrite,
-    )
-    keys = [part for pair in config or () for part in pair.split("=", 1)]
-    segmenter = load(
-        weights or SHAPES_TINY, device=device, window=window, precision=precision, config_file=config_file, opts=keys
-    )
+    segmenter = load(**model)
     with Interruption() as interruption, ProgressBars(len(inputs)) as progress:
         outcomes = segment_videos(
             inputs, output, segmenter, settings, progress, lambda: interruption.is_requested, among=found
@@ -234,10 +262,7 @@ def segment(
     place = {each: index for index, each in enumerate(found)}
     outcomes.sort(key=lambda outcome: place[outcome.input])
     for outcome in outcomes:
-        state = "finished before" if outcome.skipped else outcome.status
-        rate = f", {outcome.num_frames / outcome.seconds:.1f} frames/s" if outcome.num_frames else ""
-        frames = f": {outcome.num_frames} frames{rate}" if outcome.num_frames else ""
-        say(f"{outcome.input}: {state}{frames}{f' -> {outcome.folder}' if outcome.folder else ''}")
+        say(summary(outcome))
     for outcome in outcomes:
         if outcome.error:
             say(f"error: {outcome.error}")

@@ -58,21 +58,27 @@ def segment_videos(
     for each in inputs:
         if stop():
             break
-        outcomes.append(_segment(each, folders, made_by, segmenter, settings, progress, stop))
+        outcomes.append(segment_video(each, folders, made_by, segmenter, settings, progress, stop))
         if outcomes[-1].status == INTERRUPTED:
             break
     return outcomes
 
 
-def _segment(
+def segment_video(
     input_: str | os.PathLike,
     folders: Folders,
     made_by: dict[str, Any],
     segmenter: VideoSegmenter,
     settings: SegmentSettings,
-    progress: Progress | None,
-    stop: Callable[[], bool],
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
+    """One of the videos of `segment_videos`.
+
+    Args:
+        folders: of all inputs.
+        made_by: `manifest.made_by` of these settings.
+    """
     name, source = os.fspath(input_), None
 
     def open_source() -> FrameSource:
