@@ -36,7 +36,9 @@ def wanted() -> list[str]:
     """The requirements of the plugin, its tests and detectron2; detectron2 itself has its own installer."""
     found = [Requirement(line) for name in ("detectron2-ifc", "detectron2") for line in requires(name) or []]
     chosen = [r for r in found if r.marker is None or r.marker.evaluate({"extra": "dev"})]
-    return sorted({f"{r.name}{r.specifier}" for r in chosen} | set(PINS))
+    for requirement in chosen:
+        requirement.marker = None
+    return sorted({str(requirement) for requirement in chosen} | set(PINS))
 
 
 @one_clear_error((*MENDABLE, subprocess.CalledProcessError))
