@@ -107,7 +107,11 @@ def attempts(output: Path) -> dict[str, int]:
     return {name: read_manifest(output / name)["attempts"] for name in finished(output)}
 
 
-def test_a_killed_worker_loses_no_finished_video(address, root, one, tmp_path):
+def test_a_killed_worker_loses_no_finished_video(address, root, one, tmp_path, monkeypatch):
+    from ifc.outputs import ray_engine
+
+    monkeypatch.setattr(ray_engine, "_MOST_TASKS", 3)  # of two videos each, but for two of one
+
     def kill() -> tuple[str, dict[str, int]]:
         wait_for(lambda: finished(tmp_path))
         return wait_for(lambda: kill_worker(tmp_path)), finished(tmp_path)
@@ -121,11 +125,13 @@ def test_a_killed_worker_loses_no_finished_video(address, root, one, tmp_path):
     assert partial_files(tmp_path) == []
     (record,) = (tmp_path / ".outcomes").iterdir()
     outcomes = [json.loads(line) for line in record.read_text().splitlines()]
-    assert {outcome["folder"] for outcome in outcomes} == {str(tmp_path / name) for name in finished(tmp_path)}
-    assert [(outcome["status"], outcome["skipped"]) for outcome in outcomes] == [("finished", False)] * NUM_VIDEOS
+    assert sorted(outcome["folder"] for outcome in outcomes) == sorted(
+        str(tmp_path / name) for name in finished(tmp_path)
+    )
+    assert {outcome["status"] for outcome in outcomes} == {"finished"}
 
 
-def test_what_was_lost_with_the_driver_or_interrupted_is_done_by_the_next(address, root, one, tmp_path):
+def test_what_was_lost_with_the_driver_or_interrupted_is_done_by_the_next_run(address, root, one, tmp_path):
     driver = start(batch, root, tmp_path, "--address", address)
     wait_for(lambda: finished(tmp_path) or not driver.is_alive())
     driver.kill()
@@ -141,7 +147,7 @@ def test_what_was_lost_with_the_driver_or_interrupted_is_done_by_the_next(addres
         assert batch(root, tmp_path, "--address", address) == 130
     statuses = {read_manifest(path.parent)["status"] for path in tmp_path.glob("*/video.json")}
     assert statuses <= {"finished", "interrupted", "running"}
-    assert batch(root, tmp_path, "--address", address) == 0
+    assert run_shards(root, tmp_path, 1) == [0]  # without Ray
     assert before.items() <= finished(tmp_path).items(), "none is done twice"
     assert results(tmp_path) == one
     assert partial_files(tmp_path) == []

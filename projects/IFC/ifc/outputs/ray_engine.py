@@ -38,7 +38,8 @@ except ImportError as error:
     raise ImportError(f'{error}; --engine ray needs Ray: pip install "detectron2-ifc[ray]"') from None
 
 _MOST_SECONDS_TO_CONNECT = 20
-_MOST_BLOCKS = 10_000  # of rows: the driver keeps some kB of each
+_MOST_TASKS = 100  # for each worker: of very many videos, several are one, as one takes the driver 0.1 s
+_FEW_TASKS = 10
 
 
 @dataclass(frozen=True)
@@ -122,13 +123,16 @@ def segment_by_ray(
     ray.data.DataContext.get_current().enable_progress_bars = False
     for name in ("ray", "ray.data", "ray._private.worker"):  # that a worker was lost, which its video's outcome says
         logging.getLogger(name).setLevel(logging.ERROR)
-    rows = ray.data.from_items(list(range(len(inputs))), override_num_blocks=min(len(inputs), _MOST_BLOCKS))
-    rows = rows.map_batches(
+    # The largest videos go first, into tasks of their own, to which smaller ones are dealt.
+    num_tasks = min(len(inputs), _MOST_TASKS * workers.count)
+    dealt = [index for task in range(num_tasks) for index in range(task, len(inputs), num_tasks)]
+    # A worker never waits for the driver, unless tasks are so few that none may wait behind another.
+    in_flight = 1 if num_tasks < _FEW_TASKS * workers.count else 2
+    rows = ray.data.from_items(dealt, override_num_blocks=num_tasks).map_batches(
         _Worker,
         fn_constructor_args=(ray.put(job),),
         batch_size=1,
-        # A block at a time: where there is nothing else to do, none waits behind another one.
-        compute=ray.data.ActorPoolStrategy(size=workers.count, max_tasks_in_flight_per_actor=1),
+        compute=ray.data.ActorPoolStrategy(size=workers.count, max_tasks_in_flight_per_actor=in_flight),
         num_cpus=workers.cpus,
         num_gpus=workers.gpus,
     )  # Ray Data restarts lost workers, and repeats their tasks, without end by itself
