@@ -38,7 +38,7 @@ except ImportError as error:
     raise ImportError(f'{error}; --engine ray needs Ray: pip install "detectron2-ifc[ray]"') from None
 
 _MOST_SECONDS_TO_CONNECT = 20
-_MOST_TASKS = 100  # for each worker: of very many videos, several are one, as one takes the driver 0.1 s
+_MOST_TASKS = 100  # for each worker: of very many videos, several are one, as each takes the driver some time
 _FEW_TASKS = 10
 
 
