@@ -2,6 +2,7 @@
 """A tiny model that finds something, and videos for it."""
 
 import pytest
+from outputs.shard_process import NUM_VIDEOS, finished, results, run_shards, write_inputs
 from tiny_model import HEIGHT, WIDTH, write_tiny_model
 from video.clips import write_video, write_with_sound
 
@@ -24,3 +25,19 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="session")
 def segmenter(files):
     return VideoSegmenter.from_config(files / "video.yaml", files / "model.pth", ["MODEL.IFC.PRECISION", "float32"])
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    """Videos that are divided among processes, and their model."""
+    root = tmp_path_factory.mktemp("divided")
+    write_inputs(root, NUM_VIDEOS)
+    return root
+
+
+@pytest.fixture(scope="session")
+def one(root):
+    """What one process makes of them."""
+    assert run_shards(root, root / "one", 1) == [0]
+    assert len(finished(root / "one")) == NUM_VIDEOS
+    return results(root / "one")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).parents[1]
+NUM_VIDEOS = 10  # of the tests
 COMPARED = ("objects.jsonl", "results.json", "overlay.mp4")
 
 
@@ -28,13 +29,18 @@ def start(function: Callable, *args: Any) -> BaseProcess:
     return process
 
 
+def words_of(root: Path, output: Path) -> list[str]:
+    """The videos and the model in `root`, and where the results go, for `ifc segment` and `ifc batch`."""
+    model = ["--weights", root / "model.pth", "--config-file", root / "video.yaml", "--precision", "float32"]
+    return [str(root / "videos" / "*" / "*.mp4"), "-o", *map(str, [output, *model])]
+
+
 def segment(root: Path, output: Path, *words: str) -> None:
     """`ifc segment` of the videos in `root`."""
     from ifc.cli.main import main
 
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - this process ends soon
-    model = ["--weights", root / "model.pth", "--config-file", root / "video.yaml", "--precision", "float32"]
-    main(["segment", str(root / "videos" / "*" / "*.mp4"), "-o", *map(str, [output, *model, *words])])
+    main(["segment", *words_of(root, output), *words])
 
 
 def segmenter(root: Path) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from outputs.shard_process import finished, partial_files, results, run_shards, start, write_inputs
+from outputs.shard_process import NUM_VIDEOS, finished, partial_files, results, run_shards, start, words_of
 
 from ifc.cli.main import main
 from ifc.outputs import SegmentSettings, find_inputs
@@ -25,7 +25,6 @@ os.environ["RAY_AUTH_MODE"] = "token"  # which Ray reads when it is imported
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # once: drivers import this, too
 pytest.importorskip("ray", reason="needs Ray: pip install 'detectron2-ifc[ray]'")
 
-NUM_VIDEOS = 10
 CLUSTER = """
 import ray, sys
 ray.init("local", num_cpus=2, object_store_memory=100_000_000, include_dashboard=False, log_to_driver=False)
@@ -44,26 +43,10 @@ def address():
         cluster.stdin.close()
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    root = tmp_path_factory.mktemp("ray")
-    write_inputs(root, NUM_VIDEOS)
-    return root
-
-
-@pytest.fixture(scope="module")
-def one(root):
-    """What one process makes of it."""
-    assert run_shards(root, root / "one", 1) == [0]
-    return results(root / "one")
-
-
 def batch(root: Path, output: Path, *words: str) -> int:
     """The exit status of `ifc batch` of the videos in `root`."""
-    model = ["--weights", root / "model.pth", "--config-file", root / "video.yaml", "--precision", "float32"]
-    videos = str(root / "videos" / "*" / "*.mp4")
     try:
-        main(["batch", videos, "-o", *map(str, [output, *model, "--workers", 2, *words])])
+        main(["batch", *words_of(root, output), "--workers", "2", *words])
     except SystemExit as end:
         return print(end, file=sys.stderr) or 1 if isinstance(end.code, str) else end.code
     return 0

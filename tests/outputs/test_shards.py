@@ -5,8 +5,8 @@ import random
 import signal
 import threading
 
-import pytest
 from outputs.shard_process import (
+    NUM_VIDEOS,
     finished,
     kill_shards,
     partial_files,
@@ -15,27 +15,9 @@ from outputs.shard_process import (
     segment_and_die,
     segmenter,
     start,
-    write_inputs,
 )
 
 from ifc.outputs import SegmentSettings, segment_videos, take_share
-
-NUM_VIDEOS = 10
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    root = tmp_path_factory.mktemp("shards")
-    write_inputs(root, NUM_VIDEOS)
-    return root
-
-
-@pytest.fixture(scope="module")
-def one(root):
-    """What one process makes of it."""
-    assert run_shards(root, root / "one", 1) == [0]
-    assert len(finished(root / "one")) == NUM_VIDEOS
-    return results(root / "one")
 
 
 def test_two_processes_give_what_one_gives(root, one, tmp_path):
