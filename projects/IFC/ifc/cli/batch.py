@@ -3,7 +3,6 @@
 
 import json
 import os
-import sys
 import time
 from types import SimpleNamespace
 from typing import Annotated
@@ -12,7 +11,7 @@ import typer
 
 from .interruption import Interruption
 from .program import amount, one_clear_error, one_of, option, positive, say, with_options_of
-from .segment import INTERRUPTED, prepared, segment, summary
+from .segment import end_with, prepared, segment, summary
 
 OUTCOMES_FOLDER = ".outcomes"  # hidden, as no video's folder is
 
@@ -69,9 +68,4 @@ def batch(
                 errors += [outcome.error] if outcome.error else []
         finally:
             stop_file.unlink(missing_ok=True)
-    for error in errors:
-        say(f"error: {error}")
-    if interruption.is_requested:
-        sys.exit(INTERRUPTED)
-    if errors:
-        sys.exit(1)
+    end_with(errors, interruption)

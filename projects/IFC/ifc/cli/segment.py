@@ -131,6 +131,16 @@ def summary(outcome: "Outcome") -> str:
     return f"{outcome.input}: {state}{frames}{f' -> {outcome.folder}' if outcome.folder else ''}"
 
 
+def end_with(errors: list[str], interruption: Interruption) -> None:
+    """Say what was wrong with inputs, and end the program with another status than 0 unless all is done."""
+    for error in errors:
+        say(f"error: {error}")
+    if interruption.is_requested:
+        sys.exit(INTERRUPTED)
+    if errors:
+        sys.exit(1)
+
+
 @one_clear_error()
 def segment(
     videos: Annotated[list[str], typer.Argument(metavar="VIDEO...", help="see below")],
@@ -263,12 +273,6 @@ def segment(
     outcomes.sort(key=lambda outcome: place[outcome.input])
     for outcome in outcomes:
         say(summary(outcome))
-    for outcome in outcomes:
-        if outcome.error:
-            say(f"error: {outcome.error}")
     if json:
         print(json_format.dumps([outcome.as_json() for outcome in outcomes], indent=1))
-    if interruption.is_requested:
-        sys.exit(INTERRUPTED)
-    if any(outcome.error for outcome in outcomes):
-        sys.exit(1)
+    end_with([outcome.error for outcome in outcomes if outcome.error], interruption)
