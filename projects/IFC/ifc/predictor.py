@@ -17,7 +17,6 @@ from .engine.checkpoint import WholeCheckpointer
 from .engine.config_file import build_model, model_config, setup_config
 from .engine.model_folder import Classes, save_model
 from .inference import InferenceSettings, OnnxNetwork, SegmentedFrame, VideoInference, VideoPrediction
-from .inference.batch_size import num_frames_that_fit
 from .inference.encoding_stage import encode_behind
 from .inference.image import infer_image
 from .inference.segmented_frame import with_classes
@@ -167,21 +166,16 @@ class VideoSegmenter:
         if frames_at_once < 0:
             raise ValueError(f"frames_at_once: found {frames_at_once}, expected at least 0")
         frames, size = self._read(video, frames_ahead)
-        stream, device, classes = self.inference.stream(size), self.inference.network.device, {}
+        stream, classes = self.inference.stream(size), {}
         context = self.inference.settings, size, self.classes.names
-
-        def released() -> Iterator[Released]:
-            waiting = iter(frames)
-            for first in waiting:
-                most = frames_at_once or min(num_frames_that_fit(device, first.shape[-2:]), frames_ahead)
-                yield stream.advance([first, *itertools.islice(waiting, most - 1)])
-            yield stream.end()
+        released = stream.advance_all(frames, frames_at_once, frames_ahead)
 
         def segmented(final: Released) -> list[SegmentedFrame]:
             return list(with_classes(stream.encode(final), classes, *context))
 
         in_turn = frames_at_once == 1  # a frame that is finished does not wait for the next one
-        batches = map(segmented, released()) if in_turn else encode_behind(segmented, released(), device)
+        device = self.inference.network.device
+        batches = map(segmented, released) if in_turn else encode_behind(segmented, released, device)
         yield from itertools.chain.from_iterable(batches)
         if frames.error is not None:
             raise frames.error

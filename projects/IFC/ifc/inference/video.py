@@ -6,6 +6,7 @@ no later window can hold it. Everything it keeps is bounded by the window, whate
 """
 
 import logging
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -135,12 +136,19 @@ class VideoStream:
         Raises:
             ValueError: see `push` and `finish`.
         """
-        yield from encode_behind(self.encode, self._advance_all(frames), self._engine.network.device)
+        decoded = each_in_region("decoding", frames)
+        released = self.advance_all(decoded, self._settings.frames_per_batch)
+        yield from encode_behind(self.encode, released, self._engine.network.device)
 
-    def _advance_all(self, frames: Iterable[Tensor]) -> Iterator[Released]:
-        iterator, size = each_in_region("decoding", frames), self._settings.frames_per_batch
+    def advance_all(self, frames: Iterable[Tensor], at_once: int = 0, most: int = sys.maxsize) -> Iterator[Released]:
+        """`advance` through all frames, and `end`.
+
+        Args:
+            at_once: frames a batch; 0 for as many as the device has room for, `most` at most.
+        """
+        iterator, device = iter(frames), self._engine.network.device
         for first in iterator:
-            size = size or num_frames_that_fit(self._engine.network.device, first.shape[-2:])
+            size = at_once or min(num_frames_that_fit(device, first.shape[-2:]), most)
             yield self.advance([first, *islice(iterator, size - 1)])
         yield self.end()
 
